@@ -1,0 +1,208 @@
+package phi3
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/borea-go/borea/checkpoint/safetensors"
+	"github.com/borea-go/borea/internal/hfconfig"
+	"github.com/borea-go/borea/qlora/internal/compute"
+)
+
+// Model is the frozen weights on one device, and the rotary table.
+type Model struct {
+	Dev    compute.Device
+	Config *hfconfig.Config
+	Embed  compute.Weight // [V, C]
+	Head   compute.Weight // [V, C]; Embed itself when tied
+	norm   compute.Buffer // final norm, F32 [C]
+	layers []layer
+	rope   ropeTable
+	format compute.Format
+}
+
+type layer struct {
+	inNorm, postNorm     compute.Buffer // F32 [C]
+	qkv, o, gateUp, down compute.Weight
+}
+
+// Formats says how weights are stored: the four linears of each layer, and
+// embedding and head.
+type Formats struct{ Linear, Embed compute.Format }
+
+// ShapeError reports a tensor whose shape does not follow from config.json.
+type ShapeError struct {
+	Tensor    string
+	Got, Want []int
+}
+
+// Error implements error.
+func (e *ShapeError) Error() string {
+	return fmt.Sprintf("tensor %s has shape %v, config.json asks for %v", e.Tensor, e.Got, e.Want)
+}
+
+// MissingError reports a tensor that the model directory lacks.
+type MissingError struct{ Tensor string }
+
+// Error implements error.
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("tensor %s is missing from the model directory", e.Tensor)
+}
+
+// ValueError reports a weight that is not finite.
+type ValueError struct {
+	Tensor string
+	Index  int // element index in row-major order
+	Value  float32
+}
+
+// Error implements error.
+func (e *ValueError) Error() string {
+	return fmt.Sprintf("tensor %s holds %v at element %d; the file is damaged or its training diverged", e.Tensor, e.Value, e.Index)
+}
+
+// Load reads every tensor of the model onto the device. progress, which may be
+// nil, is called with tensors done and in all.
+func Load(ctx context.Context, dev compute.Device, cfg *hfconfig.Config, src *safetensors.Model, f Formats, progress func(done, total int)) (*Model, error) {
+	l := &loader{ctx: ctx, dev: dev, src: src, total: 3 + 6*cfg.Layers, progress: progress}
+	m := &Model{Dev: dev, Config: cfg, format: f.Linear}
+	m.Embed = l.matrix("model.embed_tokens.weight", f.Embed, cfg.VocabSize, cfg.HiddenSize)
+	for i := range cfg.Layers {
+		m.layers = append(m.layers, l.layer(cfg, f.Linear, i))
+	}
+	m.norm = l.vector("model.norm.weight", cfg.HiddenSize)
+	m.Head = m.Embed
+	if !cfg.TieWordEmbeddings {
+		m.Head = l.matrix("lm_head.weight", f.Embed, cfg.VocabSize, cfg.HiddenSize)
+	}
+	if l.err == nil {
+		l.err = dev.Sync()
+	}
+	return m, l.err
+}
+
+// loader keeps the first error, so that loading reads as a list of tensors.
+type loader struct {
+	ctx         context.Context
+	dev         compute.Device
+	src         *safetensors.Model
+	done, total int
+	progress    func(done, total int)
+	err         error
+}
+
+func (l *loader) layer(cfg *hfconfig.Config, f compute.Format, i int) layer {
+	p := fmt.Sprintf("model.layers.%d.", i)
+	c, h := cfg.HiddenSize, headsOf(cfg)
+	return layer{
+		inNorm:   l.vector(p+"input_layernorm.weight", c),
+		qkv:      l.matrix(p+"self_attn.qkv_proj.weight", f, h.QKV(), c),
+		o:        l.matrix(p+"self_attn.o_proj.weight", f, c, h.H*h.D),
+		postNorm: l.vector(p+"post_attention_layernorm.weight", c),
+		gateUp:   l.matrix(p+"mlp.gate_up_proj.weight", f, 2*cfg.IntermediateSize, c),
+		down:     l.matrix(p+"mlp.down_proj.weight", f, c, cfg.IntermediateSize),
+	}
+}
+
+func headsOf(cfg *hfconfig.Config) compute.Heads {
+	return compute.Heads{H: cfg.Heads, K: cfg.KVHeads, D: cfg.HeadDim}
+}
+
+// check finds the tensor and compares its shape; false after any error.
+func (l *loader) check(name string, want ...int) bool {
+	if l.err == nil {
+		l.err = l.ctx.Err()
+	}
+	if l.err != nil {
+		return false
+	}
+	info, ok := l.src.Info(name)
+	if !ok {
+		l.err = &MissingError{Tensor: name}
+		return false
+	}
+	if !sameShape(info.Shape, want) {
+		l.err = &ShapeError{Tensor: name, Got: info.Shape, Want: want}
+	}
+	return l.err == nil
+}
+
+func (l *loader) tick() {
+	l.done++
+	if l.progress != nil {
+		l.progress(l.done, l.total)
+	}
+}
+
+func (l *loader) vector(name string, n int) compute.Buffer {
+	if !l.check(name, n) {
+		return nil
+	}
+	v := make([]float32, n)
+	if l.err = l.read(name, 0, v); l.err != nil {
+		return nil
+	}
+	b := l.dev.Alloc(compute.F32, n)
+	l.dev.Upload(b, v)
+	l.tick()
+	return b
+}
+
+func (l *loader) matrix(name string, f compute.Format, rows, cols int) compute.Weight {
+	if !l.check(name, rows, cols) {
+		return nil
+	}
+	w, err := l.dev.Weight(f, rows, cols, func(first int, dst []float32) error {
+		return l.read(name, first*cols, dst)
+	})
+	if err != nil {
+		l.err = fmt.Errorf("load %s: %w", name, err)
+		return nil
+	}
+	l.tick()
+	return w
+}
+
+// read fetches elements from first on and refuses any that is not finite.
+func (l *loader) read(name string, first int, dst []float32) error {
+	if err := l.src.ReadFloat32(name, first, dst); err != nil {
+		return err
+	}
+	for i, v := range dst {
+		if math.Float32bits(v)&0x7f800000 == 0x7f800000 {
+			return &ValueError{Tensor: name, Index: first + i, Value: v}
+		}
+	}
+	return nil
+}
+
+func sameShape(a, b []int) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// Heads returns the attention shape.
+func (m *Model) Heads() compute.Heads { return headsOf(m.Config) }
+
+// Layers returns the number of blocks.
+func (m *Model) Layers() int { return len(m.layers) }
+
+// Bytes returns the device memory of all weights.
+func (m *Model) Bytes() int64 {
+	n := m.Embed.Bytes()
+	if m.Head != m.Embed {
+		n += m.Head.Bytes()
+	}
+	for _, l := range m.layers {
+		n += l.qkv.Bytes() + l.o.Bytes() + l.gateUp.Bytes() + l.down.Bytes()
+	}
+	return n
+}
