@@ -1,0 +1,222 @@
+package qlora
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/borea-go/borea/checkpoint/safetensors"
+	"github.com/borea-go/borea/dataset/tokenizer"
+	"github.com/borea-go/borea/internal/hfconfig"
+	"github.com/borea-go/borea/qlora/internal/compute"
+	"github.com/borea-go/borea/qlora/internal/compute/open"
+	"github.com/borea-go/borea/qlora/internal/phi3"
+)
+
+// Env is what is not data. The zero value is silent.
+type Env struct {
+	Logger   *slog.Logger
+	Progress func(Progress)
+}
+
+// Progress is a step of long work.
+type Progress struct {
+	Stage       string // "load", "train", "eval", "merge"
+	Done, Total int
+	Loss        float64 // training loss of the step, when Stage is "train"
+}
+
+func (e Env) log() *slog.Logger {
+	if e.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return e.Logger
+}
+
+func (e Env) progress(p Progress) {
+	if e.Progress != nil {
+		e.Progress(p)
+	}
+}
+
+// LoadOptions says where and in which form the weights are held.
+type LoadOptions struct {
+	// Device is "cpu", or "cuda" in a binary built with that tag.
+	Device string `json:"device" yaml:"device"`
+	// Weights is the form of the four linears of each block: "int8" (int8 weights
+	// and activations), "int8w" (int8 weights only), "bf16", or "f32", the oracle.
+	Weights string `json:"weights" yaml:"weights"`
+	// Embeddings is the form of embedding and head: "bf16" (exact for bf16 files) or "f32".
+	Embeddings string `json:"embeddings" yaml:"embeddings"`
+	// BlockTokens is how many tokens are scored or prefilled at once, at least 1.
+	BlockTokens int `json:"block_tokens" yaml:"block_tokens"`
+}
+
+// DefaultLoadOptions is int8 on the CPU, 1,024 tokens a block.
+func DefaultLoadOptions() LoadOptions {
+	return LoadOptions{Device: "cpu", Weights: "int8", Embeddings: "bf16", BlockTokens: 1024}
+}
+
+// OptionError reports an option outside its range.
+type OptionError struct {
+	Name  string // JSON name
+	Value any
+	Want  string
+}
+
+// Error implements error.
+func (e *OptionError) Error() string {
+	return fmt.Sprintf("qlora: option %s = %v, want %s", e.Name, e.Value, e.Want)
+}
+
+var formats = map[string]compute.Format{
+	"f32": compute.FormatF32, "bf16": compute.FormatBF16, "int8": compute.FormatInt8,
+	"int8w": compute.FormatInt8W, "nf4": compute.FormatNF4,
+}
+
+// Validate reports the first option outside its range.
+func (o LoadOptions) Validate() error {
+	if _, ok := formats[o.Weights]; !ok {
+		return &OptionError{"weights", o.Weights, "f32, bf16, int8, int8w or nf4"}
+	}
+	if o.Embeddings != "bf16" && o.Embeddings != "f32" {
+		return &OptionError{"embeddings", o.Embeddings, "bf16 or f32"}
+	}
+	if o.BlockTokens < 1 {
+		return &OptionError{"block_tokens", o.BlockTokens, "at least 1"}
+	}
+	return nil
+}
+
+// Model is a Phi-3 model on a device, with its tokenizer. Its methods may be
+// called from several goroutines; they take turns.
+type Model struct {
+	mu          sync.Mutex
+	net         *phi3.Model
+	dev         compute.Device
+	tok         *tokenizer.Tokenizer
+	cfg         *hfconfig.Config
+	opts        LoadOptions
+	tuning      *phi3.Tuning // attached adapter, nil for none
+	env         Env
+	fingerprint string // of the base weights
+}
+
+// Load reads a model directory in Hugging Face layout.
+func Load(ctx context.Context, dir string, opts LoadOptions, env Env) (*Model, error) {
+	if _, err := os.Stat(dir); err != nil {
+		return nil, fmt.Errorf("qlora: model directory: %w", err)
+	}
+	m, err := LoadFS(ctx, os.DirFS(dir), opts, env)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return m, nil
+}
+
+// LoadFS is Load from a file system.
+func LoadFS(ctx context.Context, fsys fs.FS, opts LoadOptions, env Env) (*Model, error) {
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	cfg, err := hfconfig.Read(fsys)
+	if err != nil {
+		return nil, err
+	}
+	tok, err := openTokenizer(fsys, cfg)
+	if err != nil {
+		return nil, err
+	}
+	dev, err := open.Open(opts.Device)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{dev: dev, tok: tok, cfg: cfg, opts: opts, env: env}
+	if err := m.loadWeights(ctx, fsys); err != nil {
+		return nil, fmt.Errorf("%w", joinClose(err, dev.Close()))
+	}
+	return m, nil
+}
+
+func joinClose(err, closeErr error) error {
+	if closeErr != nil {
+		return fmt.Errorf("%w (and closing the device: %v)", err, closeErr)
+	}
+	return err
+}
+
+// openTokenizer allows a directory without a tokenizer, so that bare weights can
+// be scored by token ids; text functions then return ErrNoTokenizer.
+func openTokenizer(fsys fs.FS, cfg *hfconfig.Config) (*tokenizer.Tokenizer, error) {
+	if !exists(fsys, "tokenizer.json") && !exists(fsys, "tokenizer.model") {
+		return nil, nil
+	}
+	tok, err := tokenizer.Open(fsys)
+	if err != nil {
+		return nil, err
+	}
+	if tok.VocabSize() > cfg.VocabSize {
+		return nil, fmt.Errorf("qlora: tokenizer has %d tokens, the model %d", tok.VocabSize(), cfg.VocabSize)
+	}
+	return tok, nil
+}
+
+func exists(fsys fs.FS, name string) bool {
+	_, err := fs.Stat(fsys, name)
+	return err == nil
+}
+
+func (m *Model) loadWeights(ctx context.Context, fsys fs.FS) error {
+	src, err := safetensors.OpenModel(fsys)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	if m.fingerprint, err = weightsFingerprint(m.cfg, src); err != nil {
+		return err
+	}
+	f := phi3.Formats{Linear: formats[m.opts.Weights], Embed: formats[m.opts.Embeddings]}
+	m.net, err = phi3.Load(ctx, m.dev, m.cfg, src, f, func(done, total int) {
+		m.env.progress(Progress{Stage: "load", Done: done, Total: total})
+	})
+	if err != nil {
+		return err
+	}
+	m.net.Fit(min(m.cfg.OriginalMaxPosition, m.cfg.MaxPosition))
+	return m.dev.Sync()
+}
+
+// Close frees the device memory.
+func (m *Model) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.dev.Close()
+}
+
+// Tokenizer returns the model's tokenizer, nil when the directory has none.
+func (m *Model) Tokenizer() *tokenizer.Tokenizer { return m.tok }
+
+// VocabSize returns V.
+func (m *Model) VocabSize() int { return m.cfg.VocabSize }
+
+// HiddenSize returns C.
+func (m *Model) HiddenSize() int { return m.cfg.HiddenSize }
+
+// Layers returns the number of blocks.
+func (m *Model) Layers() int { return m.cfg.Layers }
+
+// MaxTokens returns the longest sequence the model was made for.
+func (m *Model) MaxTokens() int { return m.cfg.MaxPosition }
+
+// StopTokens returns the ids that end a generation.
+func (m *Model) StopTokens() []int32 { return slices.Clone(m.cfg.EOS) }
+
+// Device returns the device's name and path.
+func (m *Model) Device() string { return m.dev.Name() }
+
+// WeightBytes returns the device memory of the frozen weights.
+func (m *Model) WeightBytes() int64 { return m.net.Bytes() }

@@ -1,0 +1,39 @@
+package qlora
+
+import "math"
+
+// learningRate is the rate of step (0-based) of total: linear warm-up, then the
+// scheduler's decay to 0. Unlike transformers' warm-up, which spends its first
+// step at rate 0, ours starts above it.
+func learningRate(o Options, step, total int) float64 {
+	warm := o.WarmupSteps
+	if warm == 0 {
+		warm = int(math.Ceil(o.WarmupRatio * float64(total)))
+	}
+	if step < warm {
+		return o.LearningRate * float64(step+1) / float64(warm+1)
+	}
+	share := float64(step-warm) / math.Max(1, float64(total-warm))
+	switch o.Scheduler {
+	case "cosine":
+		return o.LearningRate * 0.5 * (1 + math.Cos(math.Pi*share))
+	case "linear":
+		return o.LearningRate * (1 - share)
+	}
+	return o.LearningRate
+}
+
+// petLambda is the weight of the PET term at a step.
+func petLambda(o PETOptions, step, total int) float64 {
+	if !o.Enabled {
+		return 0
+	}
+	end := 0
+	for i, share := range o.Phase {
+		end += int(share * float64(total))
+		if step < end {
+			return o.Lambda[i]
+		}
+	}
+	return 0
+}

@@ -1,0 +1,256 @@
+package qlora
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+
+	"github.com/borea-go/borea/checkpoint"
+	"github.com/borea-go/borea/checkpoint/safetensors"
+	"github.com/borea-go/borea/qlora/internal/compute"
+)
+
+// stateVersion is the layout of a checkpoint.
+const stateVersion = 1
+
+// trainMeta is the part of a checkpoint that is not tensors. Random numbers are
+// counter-based and the data order follows from the options, so the step number
+// is the whole cursor of both.
+type trainMeta struct {
+	Version int         `json:"version"`
+	Step    int         `json:"step"`
+	Options Options     `json:"options"`
+	Model   string      `json:"model"` // fingerprint of the base
+	Data    string      `json:"data"`  // fingerprint of the examples
+	Losses  []float64   `json:"losses"`
+	Evals   []EvalPoint `json:"evals"`
+}
+
+// MismatchError refuses to resume a checkpoint of a different run.
+type MismatchError struct{ What string }
+
+// Error implements error.
+func (e *MismatchError) Error() string {
+	return fmt.Sprintf("qlora: the checkpoint was made with other %s; remove the checkpoint folder to start over", e.What)
+}
+
+func (t *Trainer) openStore(ctx context.Context) (err error) {
+	if t.dirs.Checkpoints != "" {
+		o := checkpoint.DefaultOptions()
+		o.Keep = t.opts.KeepCheckpoints
+		o.EverySeconds = t.opts.SaveSeconds
+		if t.store, err = checkpoint.Open(t.dirs.Checkpoints, o, checkpoint.Env{Logger: t.env.Logger}); err != nil {
+			return err
+		}
+		if err := t.resume(ctx); err != nil {
+			return errors.Join(err, t.store.Close())
+		}
+	}
+	t.log, err = openTrainLog(t.dirs.Logs, t.step)
+	return err
+}
+
+func (t *Trainer) closeFiles() error {
+	var err error
+	if t.store != nil {
+		err = errors.Join(t.store.Wait(), t.store.Close())
+	}
+	return errors.Join(err, t.log.close())
+}
+
+func (t *Trainer) resume(ctx context.Context) error {
+	snap, err := t.store.Latest(ctx)
+	if errors.Is(err, checkpoint.ErrNone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var meta trainMeta
+	if err := snap.DecodeMeta(&meta); err != nil {
+		return err
+	}
+	if err := t.checkMeta(meta); err != nil {
+		return err
+	}
+	r, size, err := snap.ReaderAt("state.safetensors")
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	st, err := safetensors.NewReader(r, size, safetensors.DefaultLimits())
+	if err != nil {
+		return err
+	}
+	if err := t.tr.restore(st); err != nil {
+		return err
+	}
+	t.step, t.losses, t.evals, t.rep.ResumedFrom = meta.Step, meta.Losses, meta.Evals, meta.Step
+	t.env.log().Info("resumed", "step", meta.Step)
+	return nil
+}
+
+func (t *Trainer) checkMeta(meta trainMeta) error {
+	switch {
+	case meta.Version != stateVersion:
+		return &MismatchError{fmt.Sprintf("layout version %d", meta.Version)}
+	case meta.Model != t.m.fingerprint:
+		return &MismatchError{"base weights"}
+	case meta.Data != t.dataHash:
+		return &MismatchError{"training data"}
+	case !reflect.DeepEqual(jsonOf(meta.Options), jsonOf(t.opts)):
+		return &MismatchError{"options"}
+	}
+	return nil
+}
+
+func jsonOf(v any) string {
+	b, _ := json.Marshal(v)
+	return string(b)
+}
+
+func (t *Trainer) saveIfDue(ctx context.Context) error {
+	if t.store == nil {
+		return nil
+	}
+	bySteps := t.opts.SaveSteps > 0 && t.step%t.opts.SaveSteps == 0
+	byTime := t.opts.SaveSeconds > 0 && t.store.Due()
+	if !bySteps && !byTime {
+		return nil
+	}
+	st, err := t.snapshot()
+	if err != nil {
+		return err
+	}
+	return t.tolerate(t.store.SaveAsync(ctx, st))
+}
+
+// saveNow writes a checkpoint of the current step and waits for it.
+func (t *Trainer) saveNow(ctx context.Context) error {
+	if t.store == nil {
+		return nil
+	}
+	if err := t.tolerate(t.store.Wait()); err != nil {
+		return err
+	}
+	st, err := t.snapshot()
+	if err != nil {
+		return err
+	}
+	if err := t.store.Save(ctx, st); err != nil {
+		return err
+	}
+	t.rep.Saves++
+	return nil
+}
+
+// tolerate notes a failed save and lets training go on: the earlier
+// checkpoints are untouched, and the final save reports what still fails.
+func (t *Trainer) tolerate(err error) error {
+	if err == nil {
+		t.rep.Saves++
+		return nil
+	}
+	t.rep.SaveErrors = append(t.rep.SaveErrors, err.Error())
+	t.env.log().Error("checkpoint not saved; training goes on", "step", t.step, "error", err)
+	return nil
+}
+
+// snapshot copies the whole state to host memory.
+func (t *Trainer) snapshot() (checkpoint.State, error) {
+	tensors, err := t.tr.snapshot()
+	if err != nil {
+		return checkpoint.State{}, err
+	}
+	meta := trainMeta{
+		Version: stateVersion, Step: t.step, Options: t.opts, Model: t.m.fingerprint, Data: t.dataHash,
+		Losses: append([]float64(nil), t.losses...), Evals: append([]EvalPoint(nil), t.evals...),
+	}
+	return checkpoint.State{
+		Step: int64(t.step), Meta: meta,
+		Files: map[string]func(io.Writer) error{
+			"state.safetensors": func(w io.Writer) error { return safetensors.Write(w, tensors, nil) },
+		},
+	}, nil
+}
+
+// stateBuffers lists a parameter's device buffers by name.
+func (p param) stateBuffers() map[string]compute.Buffer {
+	b := map[string]compute.Buffer{"value": p.p, "m": p.moments.M, "v": p.moments.V}
+	if p.moments.AbsM != nil {
+		b["abs_m"], b["abs_v"] = p.moments.AbsM, p.moments.AbsV
+	}
+	return b
+}
+
+func (t *trainable) snapshot() ([]safetensors.Tensor, error) {
+	var out []safetensors.Tensor
+	for _, p := range t.params {
+		for _, part := range stateParts {
+			b, ok := p.stateBuffers()[part]
+			if !ok {
+				continue
+			}
+			ten, err := t.snapshotBuffer(p.name+"."+part, b)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, ten)
+		}
+	}
+	return out, nil
+}
+
+var stateParts = []string{"value", "m", "v", "abs_m", "abs_v"}
+
+func (t *trainable) snapshotBuffer(name string, b compute.Buffer) (safetensors.Tensor, error) {
+	if b.Type() == compute.U8 {
+		v := make([]uint8, b.Len())
+		err := t.m.dev.Download(v, b)
+		info := safetensors.Info{Name: name, DType: "U8", Shape: []int{len(v)}, Size: int64(len(v))}
+		return safetensors.Tensor{Info: info, Data: func(w io.Writer) error { _, err := w.Write(v); return err }}, err
+	}
+	v := make([]float32, b.Len())
+	err := t.m.dev.Download(v, b)
+	return safetensors.F32Tensor(name, []int{len(v)}, v), err
+}
+
+// restore uploads a snapshot.
+func (t *trainable) restore(r *safetensors.Reader) error {
+	for _, p := range t.params {
+		for part, b := range p.stateBuffers() {
+			if err := t.restoreBuffer(r, p.name+"."+part, b); err != nil {
+				return err
+			}
+		}
+	}
+	return t.m.dev.Sync()
+}
+
+func (t *trainable) restoreBuffer(r *safetensors.Reader, name string, b compute.Buffer) error {
+	info, ok := r.Info(name)
+	if !ok || len(info.Shape) != 1 || info.Shape[0] != b.Len() {
+		return fmt.Errorf("qlora: checkpoint tensor %s: want %d values, have shape %v", name, b.Len(), info.Shape)
+	}
+	if b.Type() == compute.U8 {
+		v := make([]uint8, b.Len())
+		sec, err := r.Section(name)
+		if err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(sec, v); err != nil {
+			return fmt.Errorf("qlora: checkpoint tensor %s: %w", name, err)
+		}
+		t.m.dev.Upload(b, v)
+		return nil
+	}
+	v, err := r.Float32(name)
+	if err != nil {
+		return err
+	}
+	t.m.dev.Upload(b, v)
+	return nil
+}

@@ -1,0 +1,129 @@
+package qlora
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// smallTraining is a short run with everything random switched on.
+func smallTraining() Options {
+	o := DefaultOptions()
+	o.Rank, o.Alpha, o.Dropout, o.NEFTune = 4, 8, 0.1, 5
+	o.Epochs, o.MaxSteps, o.BatchSize, o.Accumulation, o.MaxLength = 2, 8, 2, 2, 128
+	o.LearningRate, o.LoRAPlus = 2e-3, 4
+	o.SaveSeconds, o.SaveSteps, o.KeepCheckpoints = 0, 1, 3
+	o.SO8T = SO8TOptions{Enabled: true, LRScale: 1}
+	o.PET.Enabled = true
+	return o
+}
+
+func trainingRows(t *testing.T) []Example {
+	var out []Example
+	for i, row := range readIDs(t, "testdata/lora30.ids.gz", 128)[:40] {
+		out = append(out, Example{IDs: row[:64+i]})
+	}
+	return out
+}
+
+// runTraining trains until ctx ends and returns the parameters' bits.
+func runTraining(t *testing.T, ctx context.Context, o Options, dirs Dirs, onStep func(int)) (map[string][]float32, TrainReport, error) {
+	t.Helper()
+	m := loadModel(t, bundledModel, "int8")
+	env := Env{Progress: func(p Progress) {
+		if p.Stage == "train" && onStep != nil {
+			onStep(p.Done)
+		}
+	}}
+	tr, err := NewTrainer(m, o, dirs, env)
+	require.NoError(t, err)
+	rep, err := tr.Run(ctx, trainingRows(t), trainingRows(t)[:4])
+	out := map[string][]float32{}
+	for _, p := range tr.tr.params {
+		v := make([]float32, p.p.Len())
+		require.NoError(t, m.dev.Download(v, p.p))
+		out[p.name] = v
+	}
+	return out, rep, err
+}
+
+func TestResumeIsBitEqual(t *testing.T) {
+	o := smallTraining()
+	whole, rep, err := runTraining(t, context.Background(), o, Dirs{Logs: filepath.Join(t.TempDir(), "whole")}, nil)
+	require.NoError(t, err)
+	require.Less(t, rep.LastLoss, rep.FirstLoss)
+
+	dir := t.TempDir()
+	dirs := Dirs{Checkpoints: filepath.Join(dir, "ckpt"), Logs: filepath.Join(dir, "logs")}
+	for _, stopAt := range []int{3, 5} {
+		ctx, cancel := context.WithCancel(context.Background())
+		_, _, err := runTraining(t, ctx, o, dirs, func(done int) {
+			if done == stopAt {
+				cancel()
+			}
+		})
+		require.ErrorIs(t, err, ErrInterrupted)
+		require.ErrorIs(t, err, context.Canceled)
+	}
+	resumed, rep2, err := runTraining(t, context.Background(), o, dirs, nil)
+	require.NoError(t, err)
+	require.Equal(t, 5, rep2.ResumedFrom)
+	require.Equal(t, whole, resumed)
+	require.Equal(t, rep.LastLoss, rep2.LastLoss)
+	require.Equal(t, rep.Evals, rep2.Evals)
+	lines, err := os.ReadFile(filepath.Join(dirs.Logs, "train.jsonl"))
+	require.NoError(t, err)
+	require.Equal(t, 9, countLines(lines), "8 steps and one evaluation")
+}
+
+func countLines(b []byte) int {
+	n := 0
+	for _, c := range b {
+		if c == '\n' {
+			n++
+		}
+	}
+	return n
+}
+
+func TestResumeRefusesAnotherRun(t *testing.T) {
+	o := smallTraining()
+	o.MaxSteps = 1
+	dirs := Dirs{Checkpoints: filepath.Join(t.TempDir(), "ckpt")}
+	_, _, err := runTraining(t, context.Background(), o, dirs, nil)
+	require.NoError(t, err)
+	o.Rank = 8
+	_, _, err = runTraining(t, context.Background(), o, dirs, nil)
+	var mismatch *MismatchError
+	require.ErrorAs(t, err, &mismatch)
+	require.Contains(t, err.Error(), "options")
+}
+
+func TestTrainingIsIndependentOfRecompute(t *testing.T) {
+	o := smallTraining()
+	o.MaxSteps, o.SaveSteps = 2, 0
+	o.Recompute = "none"
+	a, _, err := runTraining(t, context.Background(), o, Dirs{}, nil)
+	require.NoError(t, err)
+	o.Recompute = "full"
+	b, _, err := runTraining(t, context.Background(), o, Dirs{}, nil)
+	require.NoError(t, err)
+	require.Equal(t, a, b)
+}
+
+func TestPackedDocumentsDoNotLeak(t *testing.T) {
+	m := loadModel(t, bundledModel, "f32")
+	rows := readIDs(t, "testdata/lora30.ids.gz", 128)[:3]
+	together, err := m.LogProbs(context.Background(), rows)
+	require.NoError(t, err)
+	for i, row := range rows {
+		alone, err := m.LogProbs(context.Background(), [][]int32{row})
+		require.NoError(t, err)
+		for j := range row {
+			require.InDelta(t, alone[0][j], together[i][j], 1e-4)
+		}
+	}
+}
