@@ -104,21 +104,19 @@ func (t *Tokenizer) appendRuns(dst []int32, text string, prefix charInfo, sc *sc
 		i += size
 		c := t.chars.get(r)
 		if c.id < 0 {
+			if t.unkID < 0 && !t.spellable(r) {
+				continue // it vanishes, and its neighbours meet
+			}
 			if !t.joins.always {
 				dst = t.closeRun(dst, run, sc)
 			}
 			dst, waiting = t.appendUnknown(dst, r, waiting)
-			if !t.joins.always {
-				run = len(dst)
-			}
-			left = c.left
+			run, left = t.newRun(dst, run), c.left
 			continue
 		}
 		if waiting {
 			dst, waiting = append(dst, t.unkID), false
-			if !t.joins.always {
-				run = len(dst)
-			}
+			run = t.newRun(dst, run)
 		}
 		if !t.joins.has(left, c.right) {
 			if len(dst)-run > 1 {
@@ -132,9 +130,6 @@ func (t *Tokenizer) appendRuns(dst []int32, text string, prefix charInfo, sc *sc
 	if waiting {
 		dst = append(dst, t.unkID)
 	}
-	if !t.joins.always && waiting {
-		return dst
-	}
 	return t.closeRun(dst, run, sc)
 }
 
@@ -142,24 +137,35 @@ func (t *Tokenizer) closeRun(dst []int32, run int, sc *scratch) []int32 {
 	return dst[:run+len(t.mergeRun(dst[run:], sc))]
 }
 
+// newRun starts a run after an unknown character, which is in no merge unless
+// joins.always says so.
+func (t *Tokenizer) newRun(dst []int32, run int) int {
+	if t.joins.always {
+		return run
+	}
+	return len(dst)
+}
+
+// spellable reports whether every byte of r has a piece.
+func (t *Tokenizer) spellable(r rune) bool {
+	var buf [utf8.UTFMax]byte
+	for _, b := range buf[:utf8.EncodeRune(buf[:], r)] {
+		if t.byteID[b] < 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // appendUnknown writes a character that has no piece: in bytes where all of them
 // have one, else as unknown. The reference holds an unknown back until a known
 // character or the end, to fuse it with its neighbours; waiting carries that.
 func (t *Tokenizer) appendUnknown(dst []int32, r rune, waiting bool) ([]int32, bool) {
-	var buf [utf8.UTFMax]byte
-	spelt := buf[:utf8.EncodeRune(buf[:], r)]
-	mark := len(dst)
-	for _, b := range spelt {
-		if t.byteID[b] < 0 {
-			dst = dst[:mark]
-			break
+	if t.spellable(r) {
+		var buf [utf8.UTFMax]byte
+		for _, b := range buf[:utf8.EncodeRune(buf[:], r)] {
+			dst = append(dst, t.byteID[b])
 		}
-		dst = append(dst, t.byteID[b])
-	}
-	if len(dst) > mark {
-		return dst, waiting
-	}
-	if t.unkID < 0 {
 		return dst, waiting
 	}
 	if waiting && !t.fuseUnk {

@@ -39,6 +39,9 @@ func (t *Tokenizer) spelling(dst []int32, id int32, parts map[int32]mergePair) [
 		return t.spelling(t.spelling(dst, p.left, parts), p.right, parts)
 	}
 	r, _ := utf8.DecodeRuneInString(t.pieces[id].Text)
+	if t.unkID < 0 && !t.spellable(r) {
+		return dst
+	}
 	dst, unknown := t.appendUnknown(dst, r, false)
 	if unknown {
 		dst = append(dst, t.unkID)
