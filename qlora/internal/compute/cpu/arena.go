@@ -1,0 +1,71 @@
+package cpu
+
+import (
+	"unsafe"
+)
+
+// arena gives memory in a stack: release rewinds it. Slabs are kept, so that a
+// loop of mark, allocate, release settles without the garbage collector.
+type arena struct {
+	slabs [][]float32
+	slab  int // the one in use
+	used  int // floats used of it
+	live  []*region
+	marks []mark
+}
+
+type mark struct{ slab, used, live int }
+
+// region is the life of one allocation; views of a buffer share it.
+type region struct {
+	owner    *Device
+	released bool
+}
+
+const (
+	lineFloats = 16      // 64 bytes: no two allocations share a cache line
+	slabFloats = 1 << 20 // 4 MiB
+)
+
+// alignedFloats returns n zeroed floats that start on a cache line.
+func alignedFloats(n int) []float32 {
+	raw := make([]float32, n+lineFloats)
+	skip := (64 - uintptr(unsafe.Pointer(unsafe.SliceData(raw)))%64) % 64 / 4
+	return raw[skip : int(skip)+n : int(skip)+n]
+}
+
+// take returns zeroed memory for n floats.
+func (a *arena) take(n int) []float32 {
+	n = (n + lineFloats - 1) &^ (lineFloats - 1)
+	for a.slab < len(a.slabs) && a.used+n > len(a.slabs[a.slab]) {
+		a.slab++
+		a.used = 0
+	}
+	if a.slab == len(a.slabs) {
+		a.slabs = append(a.slabs, alignedFloats(max(n, slabFloats)))
+		a.used = 0
+	}
+	m := a.slabs[a.slab][a.used : a.used+n : a.used+n]
+	a.used += n
+	clear(m)
+	return m
+}
+
+// mark returns a point to release to.
+func (a *arena) mark() int {
+	a.marks = append(a.marks, mark{a.slab, a.used, len(a.live)})
+	return len(a.marks) - 1
+}
+
+// release frees everything since mark m, and reports whether there is such one.
+func (a *arena) release(m int) bool {
+	if m < 0 || m >= len(a.marks) {
+		return false
+	}
+	to := a.marks[m]
+	for _, r := range a.live[to.live:] {
+		r.released = true
+	}
+	a.slab, a.used, a.live, a.marks = to.slab, to.used, a.live[:to.live], a.marks[:m]
+	return true
+}

@@ -1,0 +1,100 @@
+package cpu
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/borea-go/borea/qlora/internal/compute"
+)
+
+// Options configures a Device.
+type Options struct {
+	// Workers is the number of goroutines that share an operation, at least 1.
+	Workers int `json:"workers" yaml:"workers"`
+	// Path is the kernel set: "go", "avx2", "avx512", or "auto" for the best one
+	// that the processor has.
+	Path string `json:"path" yaml:"path"`
+}
+
+// DefaultOptions uses every processor that Go may use, and the best path.
+func DefaultOptions() Options { return Options{Workers: runtime.GOMAXPROCS(0), Path: "auto"} }
+
+// Validate reports what is wrong with o.
+func (o Options) Validate() error {
+	if o.Workers < 1 {
+		return fmt.Errorf("cpu: workers is %d, must be at least 1", o.Workers)
+	}
+	_, err := choose(o.Path)
+	return err
+}
+
+// Device implements compute.Device.
+type Device struct {
+	kern    kernels
+	pool    pool
+	arena   arena
+	err     error
+	scratch scratch
+}
+
+var _ compute.Device = (*Device)(nil)
+
+// New returns a device.
+func New(o Options) (*Device, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	k, err := choose(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	return &Device{kern: k, pool: newPool(o.Workers)}, nil
+}
+
+// Paths returns the paths that this processor can run, the best one first.
+func Paths() []string {
+	var names []string
+	for _, k := range available() {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+func choose(path string) (kernels, error) {
+	all := available()
+	for _, k := range all {
+		if path == "auto" || path == k.name {
+			return k, nil
+		}
+	}
+	return kernels{}, fmt.Errorf("cpu: no path %q here, there are %q: %w", path, Paths(), compute.ErrUnsupported)
+}
+
+// Name implements compute.Device.
+func (d *Device) Name() string {
+	return fmt.Sprintf("cpu (%s, %d workers)", d.kern.name, len(d.pool.workers))
+}
+
+// Sync implements compute.Device.
+func (d *Device) Sync() error {
+	err := d.err
+	d.err = nil
+	return err
+}
+
+// Close implements compute.Device: every later operation fails.
+func (d *Device) Close() error {
+	err := d.Sync()
+	*d = Device{kern: d.kern, pool: newPool(1), err: errClosed}
+	return err
+}
+
+var errClosed = errors.New("cpu: device is closed")
+
+// fail keeps the first error.
+func (d *Device) fail(err error) {
+	if d.err == nil {
+		d.err = err
+	}
+}

@@ -1,0 +1,96 @@
+package cpu
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// pool shares the tasks of one operation among workers. Which worker runs a task
+// is left to chance; what a task computes, and where it writes, is not.
+type pool struct{ workers []*worker }
+
+// worker owns scratch memory that survives between operations.
+type worker struct{ scratch scratch }
+
+func newPool(n int) pool {
+	p := pool{workers: make([]*worker, n)}
+	for i := range p.workers {
+		p.workers[i] = &worker{}
+	}
+	return p
+}
+
+// run calls f for every task in [0, tasks) and returns when all are done.
+func (p pool) run(tasks int, f func(w *worker, task int)) {
+	n := min(len(p.workers), tasks)
+	if n <= 1 {
+		for i := range tasks {
+			f(p.workers[0], i)
+		}
+		return
+	}
+	var next atomic.Int64
+	work := func(w *worker) {
+		for i := int(next.Add(1)) - 1; i < tasks; i = int(next.Add(1)) - 1 {
+			f(w, i)
+		}
+	}
+	var wg sync.WaitGroup
+	for _, w := range p.workers[1:n] {
+		wg.Go(func() { work(w) })
+	}
+	work(p.workers[0])
+	wg.Wait()
+}
+
+// grain is the number of elements below which sharing costs more than it saves.
+const grain = 16384
+
+// rows splits n rows of about cost elements each into tasks of whole rows; the
+// split follows from n and cost alone.
+func (p pool) rows(n, cost int, f func(w *worker, lo, hi int)) {
+	per := max(1, grain/max(cost, 1))
+	p.run((n+per-1)/per, func(w *worker, i int) { f(w, i*per, min(n, i*per+per)) })
+}
+
+// scratch hands out numbered regions that grow and are reused; their content is
+// undefined.
+type scratch struct {
+	f [slots][]float32
+	i [slots][]int32
+}
+
+// The regions of scratch.
+const (
+	slotA = iota // packed left operand
+	slotB        // packed right operand
+	slotTile     // one micro-tile
+	slotX        // dropped-out input, adapter path
+	slotU        // gradient at the adapter's inner activation
+	slotK        // packed keys
+	slotV        // packed values
+	slotS        // scores
+	slotP        // packed scores
+	slotO        // attention output
+	slotG        // packed output gradient
+	slotD        // row statistics
+	slotZ        // logits
+	slotH        // gathered hidden rows
+	slots
+)
+
+// floats returns region slot with n elements.
+func (s *scratch) floats(slot, n int) []float32 {
+	if cap(s.f[slot]) < n {
+		s.f[slot] = alignedFloats(n)
+	}
+	return s.f[slot][:n]
+}
+
+// ints returns region slot with n elements.
+func (s *scratch) ints(slot, n int) []int32 {
+	if cap(s.i[slot]) < n {
+		s.i[slot] = make([]int32, n)
+	}
+	return s.i[slot][:n]
+}

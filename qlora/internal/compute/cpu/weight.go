@@ -1,0 +1,130 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/borea-go/borea/qlora/internal/compute"
+)
+
+// weight is a frozen matrix, row-major. One of f, h, q is set.
+type weight struct {
+	owner      *Device
+	rows, cols int
+	format     compute.Format
+	f          []float32
+	h          []uint16  // bfloat16
+	q          []int8    // codes, w = q·scale[row]
+	scale      []float32 // [rows]
+}
+
+// Rows implements compute.Weight.
+func (w *weight) Rows() int { return w.rows }
+
+// Cols implements compute.Weight.
+func (w *weight) Cols() int { return w.cols }
+
+// Format implements compute.Weight.
+func (w *weight) Format() compute.Format { return w.format }
+
+// Bytes implements compute.Weight.
+func (w *weight) Bytes() int64 {
+	return int64(4*len(w.f) + 2*len(w.h) + len(w.q) + 4*len(w.scale))
+}
+
+// loadRows is how many rows are read at once while a weight is stored.
+const loadRows = 64
+
+// Weight implements compute.Device.
+func (d *Device) Weight(f compute.Format, rows, cols int, src compute.RowSource) (compute.Weight, error) {
+	if d.err != nil {
+		return nil, d.err
+	}
+	if rows < 1 || cols < 1 {
+		return nil, fmt.Errorf("cpu: weight of %d rows and %d columns", rows, cols)
+	}
+	w := &weight{owner: d, rows: rows, cols: cols, format: f}
+	switch f {
+	case compute.FormatF32:
+		w.f = alignedFloats(rows * cols)
+	case compute.FormatBF16:
+		w.h = make([]uint16, rows*cols)
+	case compute.FormatInt8, compute.FormatInt8W:
+		w.q, w.scale = make([]int8, rows*cols), make([]float32, rows)
+	default:
+		return nil, fmt.Errorf("cpu: weight format %s: %w", f, compute.ErrUnsupported)
+	}
+	buf := make([]float32, min(rows, loadRows)*cols)
+	for r := 0; r < rows; r += loadRows {
+		part := buf[:min(loadRows, rows-r)*cols]
+		if err := src(r, part); err != nil {
+			return nil, err
+		}
+		w.store(r, part)
+	}
+	return w, nil
+}
+
+// store converts whole rows from row first on.
+func (w *weight) store(first int, src []float32) {
+	off := first * w.cols
+	switch {
+	case w.f != nil:
+		copy(w.f[off:], src)
+	case w.h != nil:
+		for i, v := range src {
+			w.h[off+i] = toBF16(v)
+		}
+	default:
+		for i := 0; i < len(src); i += w.cols {
+			w.scale[first+i/w.cols] = quantiseGo(w.q[off+i:off+i+w.cols], src[i:i+w.cols])
+		}
+	}
+}
+
+// row writes row r as float32.
+func (w *weight) row(dst []float32, r int) {
+	off := r * w.cols
+	switch {
+	case w.f != nil:
+		copy(dst, w.f[off:off+w.cols])
+	case w.h != nil:
+		for i, v := range w.h[off : off+w.cols] {
+			dst[i] = fromBF16(v)
+		}
+	default:
+		for i, v := range w.q[off : off+w.cols] {
+			dst[i] = float32(v) * w.scale[r]
+		}
+	}
+}
+
+// quantiseGo writes q = round(127 x / absmax), ties to even, and returns the
+// scale absmax/127. A NaN in x makes the scale NaN.
+func quantiseGo(q []int8, x []float32) float32 {
+	var top uint32 // magnitude bits order like magnitudes, NaN above all
+	for _, v := range x {
+		top = max(top, math.Float32bits(v)&^(1<<31))
+	}
+	m := math.Float32frombits(top)
+	inv := 127 / m
+	if !(m > 0) || inv > math.MaxFloat32 || m > math.MaxFloat32 {
+		clear(q[:len(x)])
+		return m / 127
+	}
+	for i, v := range x {
+		q[i] = int8(math.RoundToEven(float64(v * inv)))
+	}
+	return m / 127
+}
+
+// toBF16 rounds to nearest even and keeps NaN.
+func toBF16(v float32) uint16 {
+	b := math.Float32bits(v)
+	if v != v {
+		return uint16(b>>16) | 0x40
+	}
+	return uint16((b + 0x7fff + b>>16&1) >> 16)
+}
+
+func fromBF16(v uint16) float32 { return math.Float32frombits(uint32(v) << 16) }
