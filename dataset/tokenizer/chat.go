@@ -80,8 +80,9 @@ func chatText(msgs []Message, addGenerationPrompt bool) (string, []place) {
 
 // EncodeChat encodes a conversation so that only the template's own tags become
 // special tokens: a tag written out in a message is ordinary text. For content
-// without special tokens ids equals Encode(ChatText(msgs, addGenerationPrompt)),
-// white space that a tag swallows included. There is one span a message, in order;
+// without added tokens ids equals Encode(ChatText(msgs, addGenerationPrompt)),
+// white space that a tag swallows included (given tags matched in the text as it
+// is, as Phi-3's are, and not after normalizing). There is one span a message, in order;
 // a system message without content has an empty one. An unknown role and a
 // tokenizer without one of the tags are errors (ErrChat).
 func (t *Tokenizer) EncodeChat(msgs []Message, addGenerationPrompt bool) (ids []int32, spans []Span, err error) {

@@ -41,6 +41,29 @@ func (n normalizer) apply(text string, first bool) string {
 	return text
 }
 
+// maxGrowth bounds how many times longer than its text all replacements together
+// can make it, so that no file turns a short text into gigabytes.
+const maxGrowth = 64
+
+// growth returns by how much replacing from by to can lengthen a text, at least 1.
+func growth(from, to string) int { return max(1, (len(to)+len(from)-1)/len(from)) }
+
+func (n normalizer) check(where string) error {
+	factor := 1
+	for _, s := range n {
+		if len(s.to) > MaxPiece {
+			return failf(ErrLimit, where, "%d bytes, over %d", len(s.to), MaxPiece)
+		}
+		if s.kind == stepReplace {
+			factor *= growth(s.from, s.to)
+		}
+		if factor > maxGrowth {
+			return failf(ErrLimit, where, "replacements can make a text over %d times longer", maxGrowth)
+		}
+	}
+	return nil
+}
+
 // foldNormalizer recognises Phi-3's own normalizer, one character in front and
 // one replaced by another, and folds it into the tables: the space is looked up
 // as U+2581 is, and the prefix is the first character of the first run.

@@ -10,7 +10,8 @@ import (
 
 // Parse reads a tokenizer.json: model BPE, a normalizer of Prepend and Replace
 // steps, a Metaspace pre-tokenizer or none, a decoder of Replace, ByteFallback,
-// Fuse and Strip. Truncation, padding and the post-processor are ignored.
+// Fuse and Strip. Truncation, padding and the post-processor are ignored. Added
+// tokens have the ids that the file gives them.
 func Parse(tokenizerJSON []byte) (*Tokenizer, error) {
 	d, err := readJSON(tokenizerJSON)
 	if err != nil {
@@ -74,7 +75,12 @@ func (d *definition) readPipeline(f *jsonFile) (err error) {
 	if d.pre, err = readPreTokenizer(f.PreTokenizer); err != nil {
 		return err
 	}
-	d.decode, err = readDecoder(f.Decoder)
+	if d.decode, err = readDecoder(f.Decoder); err != nil {
+		return err
+	}
+	if err = d.norm.check("normalizer"); err == nil {
+		err = d.decode.check("decoder")
+	}
 	return err
 }
 

@@ -177,6 +177,14 @@ func (d *decodePlan) add(c *component, stage *int, where string) error {
 	return nil
 }
 
+func (d *decodePlan) check(where string) error {
+	var n normalizer
+	for _, r := range d.replace {
+		n = append(n, normStep{kind: stepReplace, from: r[0], to: r[1]})
+	}
+	return n.check(where)
+}
+
 func (d *decodePlan) addStrip(c *component, where string) error {
 	r, n := utf8.DecodeRuneInString(c.Content)
 	switch {
