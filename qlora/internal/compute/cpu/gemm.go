@@ -1,223 +1,134 @@
 package cpu
 
-import (
-	"sync"
-
-	"github.com/borea-go/borea/internal/cpuid"
-)
-
-// kernels are the routines chosen for the processor. tile computes
-// c[mr][nr] (+)= a·b over kc steps from packed panels a [kc][mr], b [kc][nr].
-type kernels struct {
-	name   string
-	mr, nr int
-	tile   func(kc int, a, b, c *float32, ldc int, add bool)
-	dot    func(x, y []float32) float32
-	// expSum writes exp(x-shift) to dst and returns the sum; relative error of
-	// each term at most 2e-7, terms below e^-87 are 0.
-	expSum func(dst, x []float32, shift float32) float32
+// product is C = alpha·A·B (+ C): A has m lanes, B has n lanes, both have depth
+// k; C is row-major with rows ldc apart.
+type product struct {
+	m, n, k int
+	a, b    operand
+	c       []float32
+	ldc     int
+	alpha   float32
+	add     bool
 }
 
-func chooseKernels(f cpuid.Features) kernels {
-	if k, ok := asmKernels(f); ok {
-		return k
-	}
-	return kernels{name: "portable", mr: 4, nr: 8, tile: tileGo, dot: dotGo, expSum: expSumGo}
-}
-
-// operand is one side of a product, seen as lines (rows of C for the left side,
-// columns of C for the right one) by depth.
-type operand interface {
-	// pack writes depth [p0, p0+kc) of lines [r0, r0+n) to dst as [kc][w], zero
-	// beyond n.
-	pack(dst []float32, r0, n, p0, kc, w int)
-}
-
-// byLine is float32 data whose lines are contiguous in depth.
-type byLine struct {
-	x  []float32
-	ld int
-}
-
-func (o byLine) pack(dst []float32, r0, n, p0, kc, w int) {
-	for r := range n {
-		src := o.x[(r0+r)*o.ld+p0:][:kc]
-		for p, v := range src {
-			dst[p*w+r] = v
-		}
-	}
-	padLines(dst, n, kc, w)
-}
-
-func padLines(dst []float32, n, kc, w int) {
-	if n == w {
-		return
-	}
-	for p := range kc {
-		clear(dst[p*w+n : (p+1)*w])
-	}
-}
-
-// byDepth is float32 data whose depth steps are contiguous in lines.
-type byDepth struct {
-	x  []float32
-	ld int
-}
-
-func (o byDepth) pack(dst []float32, r0, n, p0, kc, w int) {
-	for p := range kc {
-		m := copy(dst[p*w:p*w+n], o.x[(p0+p)*o.ld+r0:])
-		clear(dst[p*w+m : (p+1)*w])
-	}
-}
-
-// weightLines is a weight as the right side of x·Wᵀ.
-type weightLines struct{ *weight }
-
-func (o weightLines) pack(dst []float32, r0, n, p0, kc, w int) {
-	if o.f != nil {
-		byLine{o.f, o.cols}.pack(dst, r0, n, p0, kc, w)
-		return
-	}
-	for r := range n {
-		off := (r0+r)*o.cols + p0
-		if o.h != nil {
-			for p, v := range o.h[off : off+kc] {
-				dst[p*w+r] = fromBF16(v)
-			}
-			continue
-		}
-		s := o.scale[r0+r]
-		for p, v := range o.q[off : off+kc] {
-			dst[p*w+r] = float32(v) * s
-		}
-	}
-	padLines(dst, n, kc, w)
-}
-
-// weightDepth is a weight as the right side of dy·W.
-type weightDepth struct{ *weight }
-
-func (o weightDepth) pack(dst []float32, r0, n, p0, kc, w int) {
-	if o.f != nil {
-		byDepth{o.f, o.cols}.pack(dst, r0, n, p0, kc, w)
-		return
-	}
-	for p := range kc {
-		off, line := (p0+p)*o.cols+r0, dst[p*w:(p+1)*w]
-		if o.h != nil {
-			for r, v := range o.h[off : off+n] {
-				line[r] = fromBF16(v)
-			}
-		} else {
-			s := o.scale[p0+p]
-			for r, v := range o.q[off : off+n] {
-				line[r] = float32(v) * s
-			}
-		}
-		clear(line[n:])
-	}
-}
-
-// codeLines is int8 codes, unscaled.
-type codeLines struct {
-	q  []int8
-	ld int
-}
-
-func (o codeLines) pack(dst []float32, r0, n, p0, kc, w int) {
-	for r := range n {
-		off := (r0+r)*o.ld + p0
-		for p, v := range o.q[off : off+kc] {
-			dst[p*w+r] = float32(v)
-		}
-	}
-	padLines(dst, n, kc, w)
-}
-
-// Tile sizes. A task covers taskM×taskN of C over all of the depth in steps of
-// depthBlock; 512 codes of at most 127² sum below 2^24.
+// The blocks of a product, after Goto and van de Geijn, "Anatomy of
+// High-Performance Matrix Multiplication" (ACM TOMS 34, 2008): a panel of B,
+// depthBlock × nr, stays in the first cache, and a block of each side in the
+// second.
 const (
-	taskM      = 384
-	taskN      = 512
-	depthBlock = 512
+	depthBlock = 256
+	leftBlock  = 512 // lanes of A in a task, about
+	rightBlock = 256 // lanes of B in a task, at most
+	minTasks   = 16  // that a product splits into when it can
 )
 
-// scratch is a worker's packing space.
-type scratch struct{ a, b, c, t []float32 }
-
-var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
-
-func grow(s []float32, n int) []float32 {
-	if cap(s) < n {
-		return make([]float32, n)
+// multiply runs p on all workers. The left side is packed whole, once; a task
+// packs its own part of the right side.
+func (d *Device) multiply(p product) {
+	if p.m == 0 || p.n == 0 {
+		return
 	}
-	return s[:n]
-}
-
-// gemm computes c[m,n] = a·b, or adds with add, over depth k; ldc is the row
-// stride of c.
-func (k kernels) gemm(c []float32, ldc int, a, b operand, m, n, depth int, add bool) {
-	tm, tn := (m+taskM-1)/taskM, (n+taskN-1)/taskN
-	parallel(tm*tn, func(t int) {
-		i, j := t%tm*taskM, t/tm*taskN
-		k.block(c[i*ldc+j:], ldc, a, b, i, min(taskM, m-i), j, min(taskN, n-j), depth, add)
+	packed := d.packLeft(p)
+	rows, cols := d.split(p)
+	across := (p.n + cols - 1) / cols
+	d.pool.run(across*((p.m+rows-1)/rows), func(w *worker, task int) {
+		i, j := task/across*rows, task%across*cols
+		d.block(w, p, packed, i, min(rows, p.m-i), j, min(cols, p.n-j))
 	})
 }
 
-// block is one task of gemm, in the calling goroutine.
-func (k kernels) block(c []float32, ldc int, a, b operand, i0, m, j0, n, depth int, add bool) {
-	s := scratchPool.Get().(*scratch)
-	defer scratchPool.Put(s)
-	for p := 0; p < depth; p += depthBlock {
-		kc := min(depthBlock, depth-p)
-		k.packAll(s, a, b, i0, m, j0, n, p, kc)
-		k.sweep(c, ldc, s, m, n, kc, add || p > 0)
+// split chooses the block of C that is one task, from the shape alone.
+func (d *Device) split(p product) (rows, cols int) {
+	rows, cols = roundUp(min(p.m, leftBlock), d.kern.mr), roundUp(min(p.n, rightBlock), d.kern.nr)
+	for tasks(p, rows, cols) < minTasks && (rows > 4*d.kern.mr || cols > 2*d.kern.nr) {
+		if rows/d.kern.mr > cols/d.kern.nr || cols <= 2*d.kern.nr {
+			rows = roundUp(rows/2, d.kern.mr)
+		} else {
+			cols = roundUp(cols/2, d.kern.nr)
+		}
 	}
-	if depth == 0 && !add {
-		for i := range m {
-			clear(c[i*ldc : i*ldc+n])
+	return rows, cols
+}
+
+func tasks(p product, rows, cols int) int {
+	return (p.m + rows - 1) / rows * ((p.n + cols - 1) / cols)
+}
+
+func roundUp(n, unit int) int { return (n + unit - 1) / unit * unit }
+
+// packLeft packs A as [depth block][panel of mr lanes][k][mr].
+func (d *Device) packLeft(p product) []float32 {
+	mr := d.kern.mr
+	panels := (p.m + mr - 1) / mr
+	dst := d.scratch.floats(slotA, panels*mr*p.k)
+	blocks := (p.k + depthBlock - 1) / depthBlock
+	d.pool.rows(panels*blocks, mr*min(p.k, depthBlock), func(_ *worker, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			k0, l0 := i/panels*depthBlock, i%panels*mr
+			k := min(depthBlock, p.k-k0)
+			p.a.pack(dst[panels*mr*k0+l0*k:], mr, l0, min(mr, p.m-l0), k0, k)
+		}
+	})
+	return dst
+}
+
+// block computes rows [i, i+rows) and columns [j, j+cols) of C.
+func (d *Device) block(w *worker, p product, left []float32, i, rows, j, cols int) {
+	nr, whole := d.kern.nr, roundUp(p.m, d.kern.mr)
+	right := w.scratch.floats(slotB, roundUp(cols, nr)*depthBlock)
+	for k0 := 0; k0 < p.k; k0 += depthBlock {
+		k := min(depthBlock, p.k-k0)
+		for l := 0; l < cols; l += nr {
+			p.b.pack(right[l*k:], nr, j+l, min(nr, cols-l), k0, k)
+		}
+		d.panels(w, left[whole*k0+i*k:], right, tileGrid{
+			c: p.c[i*p.ldc+j:], ldc: p.ldc, rows: rows, cols: cols, k: k, alpha: p.alpha, add: p.add || k0 > 0,
+		})
+	}
+	if p.k == 0 && !p.add {
+		for r := i; r < i+rows; r++ {
+			clear(p.c[r*p.ldc+j : r*p.ldc+j+cols])
 		}
 	}
 }
 
-func (k kernels) packAll(s *scratch, a, b operand, i0, m, j0, n, p, kc int) {
-	pm, pn := (m+k.mr-1)/k.mr, (n+k.nr-1)/k.nr
-	s.a, s.b = grow(s.a, pm*k.mr*kc), grow(s.b, pn*k.nr*kc)
-	for i := range pm {
-		a.pack(s.a[i*k.mr*kc:(i+1)*k.mr*kc], i0+i*k.mr, min(k.mr, m-i*k.mr), p, kc, k.mr)
-	}
-	for j := range pn {
-		b.pack(s.b[j*k.nr*kc:(j+1)*k.nr*kc], j0+j*k.nr, min(k.nr, n-j*k.nr), p, kc, k.nr)
-	}
+// tileGrid is a block of C that packed panels are multiplied into.
+type tileGrid struct {
+	c          []float32
+	ldc        int
+	rows, cols int
+	k          int
+	alpha      float32
+	add        bool
 }
 
-// sweep runs the micro-kernel over all tiles; ragged ones go through a whole
-// tile on the side.
-func (k kernels) sweep(c []float32, ldc int, s *scratch, m, n, kc int, add bool) {
-	s.t = grow(s.t, k.mr*k.nr)
-	for j := 0; j < n; j += k.nr {
-		pb := &s.b[j*kc]
-		for i := 0; i < m; i += k.mr {
-			pa := &s.a[i*kc]
-			if i+k.mr <= m && j+k.nr <= n {
-				k.tile(kc, pa, pb, &c[i*ldc+j], ldc, add)
+// panels multiplies consecutive panels a [rows/mr][k][mr] and b [cols/nr][k][nr].
+func (d *Device) panels(w *worker, a, b []float32, g tileGrid) {
+	mr, nr := d.kern.mr, d.kern.nr
+	for j := 0; j < g.cols; j += nr {
+		for i := 0; i < g.rows; i += mr {
+			pa, pb := a[i*g.k:], b[j*g.k:]
+			if i+mr <= g.rows && j+nr <= g.cols {
+				d.kern.tile(g.c[i*g.ldc+j:], g.ldc, pa, pb, g.k, g.alpha, g.add)
 				continue
 			}
-			k.tile(kc, pa, pb, &s.t[0], k.nr, false)
-			for r := range min(k.mr, m-i) {
-				mergeRow(c[(i+r)*ldc+j:], s.t[r*k.nr:][:min(k.nr, n-j)], add)
-			}
+			t := w.scratch.floats(slotTile, mr*nr)
+			d.kern.tile(t, nr, pa, pb, g.k, g.alpha, false)
+			g.edge(t, nr, i, min(mr, g.rows-i), j, min(nr, g.cols-j))
 		}
 	}
 }
 
-func mergeRow(dst, src []float32, add bool) {
-	if !add {
-		copy(dst, src)
-		return
-	}
-	for i, v := range src {
-		dst[i] += v
+// edge moves the valid part of a tile into C.
+func (g tileGrid) edge(t []float32, nr, i, rows, j, cols int) {
+	for r := range rows {
+		dst := g.c[(i+r)*g.ldc+j:][:cols]
+		for k, v := range t[r*nr : r*nr+cols] {
+			if g.add {
+				dst[k] += v
+			} else {
+				dst[k] = v
+			}
+		}
 	}
 }

@@ -2,122 +2,137 @@ package cpu
 
 import "github.com/borea-go/borea/qlora/internal/compute"
 
-// gemvRows is the token count up to which dot products beat packing.
-const gemvRows = 4
+// pair is the checked content of a compute.Adapter.
+type pair struct {
+	a, b  []float32
+	r     int
+	scale float32
+	drop  float32
+	site  uint32
+	rnd   *stream // nil when nothing is dropped
+}
+
+func (c call) pair(ad *compute.Adapter, w *weight, rnd *stream) *pair {
+	if ad == nil || w == nil {
+		return nil
+	}
+	if ad.R < 1 || ad.Dropout < 0 || ad.Dropout >= 1 {
+		c.failf("adapter of rank %d with dropout %v", ad.R, ad.Dropout)
+		return nil
+	}
+	p := &pair{r: ad.R, scale: ad.Scale, drop: ad.Dropout, site: ad.Site}
+	p.a, p.b = c.f32("adapter A", ad.A, ad.R*w.cols), c.f32("adapter B", ad.B, w.rows*ad.R)
+	if ad.Dropout > 0 {
+		p.rnd = rnd
+	}
+	return p
+}
 
 // Linear implements compute.Device.
 func (d *Device) Linear(y, residual compute.Buffer, x compute.Activation, w compute.Weight, ad *compute.Adapter, u compute.Buffer, n int, rnd compute.Random) {
-	wt, out := w.(*weight), fl(y)[:n*w.Rows()]
-	add := residual != nil
-	if add && residual != y {
-		copy(out, fl(residual))
+	c := d.call("Linear")
+	wt, key := c.weight("w", w), c.random(rnd)
+	if !c.ok() {
+		return
 	}
-	switch {
-	case wt.format == compute.FormatInt8 && x.Q != nil:
-		d.int8Product(out, x, wt, n, add)
-	case n <= gemvRows:
-		d.gemv(out, fl(x.X), wt, n, add)
-	default:
-		d.k.gemm(out, wt.rows, byLine{fl(x.X), wt.cols}, weightLines{wt}, n, wt.rows, wt.cols, add)
+	in, out, res := c.activation("x", x, n, wt.cols), c.f32("y", y, n*wt.rows), c.maybe("residual", residual, n*wt.rows)
+	p := c.pair(ad, wt, key)
+	var inner []float32
+	if p != nil {
+		inner = c.f32("u", u, n*p.r)
 	}
-	if ad != nil {
-		d.adapt(out, fl(x.X), ad, fl(u), n, wt, rnd)
+	if !c.ok() || n == 0 {
+		return
+	}
+	if res != nil && &res[0] != &out[0] {
+		d.pool.rows(n, wt.rows, func(_ *worker, lo, hi int) {
+			copy(out[lo*wt.rows:hi*wt.rows], res[lo*wt.rows:])
+		})
+	}
+	d.base(out, in, wt, n, res != nil)
+	if p != nil {
+		d.lowRank(out, inner, in.x, wt, p, n)
 	}
 }
 
-// gemv computes each output row as a dot product with the stored weight.
-func (d *Device) gemv(out, x []float32, w *weight, n int, add bool) {
-	rows(w.rows, 64, func(lo, hi int) {
-		s := scratchPool.Get().(*scratch)
-		defer scratchPool.Put(s)
-		s.t = grow(s.t, w.cols)
-		for r := lo; r < hi; r++ {
-			line := s.t
-			if w.f != nil {
-				line = w.f[r*w.cols : (r+1)*w.cols]
-			} else {
-				w.row(line, r)
-			}
-			for t := range n {
-				put(&out[t*w.rows+r], d.k.dot(x[t*w.cols:(t+1)*w.cols], line), add)
-			}
-		}
+// base computes y = x Wᵀ, or adds it.
+func (d *Device) base(y []float32, x activation, w *weight, n int, add bool) {
+	if w.format == compute.FormatInt8 {
+		d.baseInt8(y, x, w, n, add)
+		return
+	}
+	d.multiply(product{m: n, n: w.rows, k: w.cols, a: byLane(x.x, w.cols), b: w.lanes(), c: y, ldc: w.rows, alpha: 1, add: add})
+}
+
+// lowRank computes u = dropout(x) Aᵀ and adds scale·u Bᵀ to y.
+func (d *Device) lowRank(y, u, x []float32, w *weight, p *pair, n int) {
+	x = d.dropped(x, w.cols, p, n)
+	d.multiply(product{m: n, n: p.r, k: w.cols, a: byLane(x, w.cols), b: byLane(p.a, w.cols), c: u, ldc: p.r, alpha: 1})
+	d.multiply(product{m: n, n: w.rows, k: p.r, a: byLane(u, p.r), b: byLane(p.b, p.r), c: y, ldc: w.rows, alpha: p.scale, add: true})
+}
+
+// dropped returns x itself or its copy with the adapter's dropout applied.
+func (d *Device) dropped(x []float32, cols int, p *pair, n int) []float32 {
+	if p.rnd == nil {
+		return x
+	}
+	dst := d.scratch.floats(slotX, n*cols)
+	d.pool.rows(n, 4*cols, func(_ *worker, lo, hi int) {
+		p.rnd.dropout(p.site, p.drop, dst, x, lo*cols, hi*cols)
 	})
-}
-
-func put(dst *float32, v float32, add bool) {
-	if add {
-		v += *dst
-	}
-	*dst = v
-}
-
-// adapt adds scale·B(A dropout(x)) and leaves A dropout(x) in u.
-func (d *Device) adapt(out, x []float32, ad *compute.Adapter, u []float32, n int, w *weight, rnd compute.Random) {
-	x = dropout(x[:n*w.cols], ad, rnd)
-	d.k.gemm(u, ad.R, byLine{x, w.cols}, byLine{fl(ad.A), w.cols}, n, ad.R, w.cols, false)
-	d.k.gemm(out, w.rows, scaledLines{u, ad.R, ad.Scale}, byLine{fl(ad.B), ad.R}, n, w.rows, ad.R, true)
-}
-
-// scaledLines is byLine times a factor.
-type scaledLines struct {
-	x  []float32
-	ld int
-	s  float32
-}
-
-func (o scaledLines) pack(dst []float32, r0, n, p0, kc, w int) {
-	for r := range n {
-		for p, v := range o.x[(r0+r)*o.ld+p0:][:kc] {
-			dst[p*w+r] = v * o.s
-		}
-	}
-	padLines(dst, n, kc, w)
+	return dst
 }
 
 // LinearBackward implements compute.Device.
 func (d *Device) LinearBackward(dx, dy compute.Buffer, x compute.Activation, w compute.Weight, ad *compute.Adapter, g compute.AdapterGrad, u compute.Buffer, n int, rnd compute.Random) {
-	wt := w.(*weight)
-	m, k := wt.rows, wt.cols
-	if dx != nil {
-		d.k.gemm(fl(dx), k, byLine{fl(dy), m}, weightDepth{wt}, n, k, m, false)
-	}
-	if ad == nil {
+	c := d.call("LinearBackward")
+	wt, key := c.weight("w", w), c.random(rnd)
+	if !c.ok() {
 		return
 	}
-	du := make([]float32, n*ad.R)
-	d.k.gemm(du, ad.R, scaledLines{fl(dy), m, ad.Scale}, byDepth{fl(ad.B), ad.R}, n, ad.R, m, false)
-	d.k.gemm(fl(g.B), ad.R, scaledDepth{fl(dy), m, ad.Scale}, byDepth{fl(u), ad.R}, m, ad.R, n, true)
-	xs := dropout(fl(x.X)[:n*k], ad, rnd)
-	d.k.gemm(fl(g.A), k, byDepth{du, ad.R}, byDepth{xs, k}, ad.R, k, n, true)
+	gout, gin := c.f32("dy", dy, n*wt.rows), c.maybe("dx", dx, n*wt.cols)
+	p := c.pair(ad, wt, key)
+	var in, inner, ga, gb []float32
+	if p != nil {
+		in, inner = c.f32("x.X", x.X, n*wt.cols), c.f32("u", u, n*p.r)
+		ga, gb = c.f32("gradient of A", g.A, p.r*wt.cols), c.f32("gradient of B", g.B, wt.rows*p.r)
+	}
+	if !c.ok() || n == 0 {
+		return
+	}
+	if gin != nil {
+		d.multiply(product{m: n, n: wt.cols, k: wt.rows, a: byLane(gout, wt.rows), b: wt.depth(), c: gin, ldc: wt.cols, alpha: 1})
+	}
+	if p != nil {
+		d.lowRankBackward(gin, gout, in, inner, ga, gb, wt, p, n)
+	}
+}
+
+// lowRankBackward adds to the adapter's gradients and, unless dx is nil, to dx:
+// with s the scale, dB += s dyᵀu, du = s dy B, dA += duᵀ dropout(x),
+// dx += dropout'(du A).
+func (d *Device) lowRankBackward(dx, dy, x, u, ga, gb []float32, w *weight, p *pair, n int) {
+	du := d.scratch.floats(slotU, n*p.r)
+	d.multiply(product{m: w.rows, n: p.r, k: n, a: byDepth(dy, w.rows), b: byDepth(u, p.r), c: gb, ldc: p.r, alpha: p.scale, add: true})
+	d.multiply(product{m: n, n: p.r, k: w.rows, a: byLane(dy, w.rows), b: byDepth(p.b, p.r), c: du, ldc: p.r, alpha: p.scale})
+	in := d.dropped(x, w.cols, p, n)
+	d.multiply(product{m: p.r, n: w.cols, k: n, a: byDepth(du, p.r), b: byDepth(in, w.cols), c: ga, ldc: w.cols, alpha: 1, add: true})
 	if dx == nil {
 		return
 	}
-	if !dropping(ad, rnd) {
-		d.k.gemm(fl(dx), k, byLine{du, ad.R}, byDepth{fl(ad.A), k}, n, k, ad.R, true)
+	back := product{m: n, n: w.cols, k: p.r, a: byLane(du, p.r), b: byDepth(p.a, w.cols), c: dx, ldc: w.cols, alpha: 1, add: true}
+	if p.rnd == nil {
+		d.multiply(back)
 		return
 	}
-	through := make([]float32, n*k)
-	d.k.gemm(through, k, byLine{du, ad.R}, byDepth{fl(ad.A), k}, n, k, ad.R, false)
-	through = dropout(through, ad, rnd)
-	rows(n*k, 1<<15, func(lo, hi int) {
-		mergeRow(fl(dx)[lo:hi], through[lo:hi], true)
+	back.c, back.add = d.scratch.floats(slotX, n*w.cols), false
+	d.multiply(back)
+	d.pool.rows(n, 4*w.cols, func(_ *worker, lo, hi int) {
+		keep := 1 / (1 - p.drop)
+		p.rnd.uniform(p.site, lo*w.cols, hi*w.cols, func(i int, v float32) {
+			if v >= p.drop {
+				dx[i] += back.c[i] * keep
+			}
+		})
 	})
-}
-
-// scaledDepth is byDepth times a factor.
-type scaledDepth struct {
-	x  []float32
-	ld int
-	s  float32
-}
-
-func (o scaledDepth) pack(dst []float32, r0, n, p0, kc, w int) {
-	for p := range kc {
-		line := dst[p*w : (p+1)*w]
-		for r, v := range o.x[(p0+p)*o.ld+r0:][:n] {
-			line[r] = v * o.s
-		}
-		clear(line[n:])
-	}
 }

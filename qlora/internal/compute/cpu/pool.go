@@ -57,7 +57,7 @@ func (p pool) rows(n, cost int, f func(w *worker, lo, hi int)) {
 // undefined.
 type scratch struct {
 	f [slots][]float32
-	i [slots][]int32
+	q []int8
 }
 
 // The regions of scratch.
@@ -87,10 +87,10 @@ func (s *scratch) floats(slot, n int) []float32 {
 	return s.f[slot][:n]
 }
 
-// ints returns region slot with n elements.
-func (s *scratch) ints(slot, n int) []int32 {
-	if cap(s.i[slot]) < n {
-		s.i[slot] = make([]int32, n)
+// bytes returns the int8 region with n elements.
+func (s *scratch) bytes(n int) []int8 {
+	if cap(s.q) < n {
+		s.q = make([]int8, n)
 	}
-	return s.i[slot][:n]
+	return s.q[:n]
 }

@@ -7,7 +7,7 @@ import (
 	"fmt"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
-	"github.com/borea-go/borea/qlora/internal/compute/cpu"
+	"github.com/borea-go/borea/qlora/internal/compute/cpu0"
 )
 
 // UnknownError names a device that this binary does not have.
@@ -21,7 +21,7 @@ func (e *UnknownError) Error() string {
 // Open returns the device called name.
 func Open(name string) (compute.Device, error) {
 	if name == "cpu" {
-		return cpu.New(), nil
+		return cpu0.New(), nil
 	}
 	return nil, &UnknownError{name}
 }

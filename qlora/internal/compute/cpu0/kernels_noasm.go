@@ -1,6 +1,6 @@
 //go:build !amd64 || noasm
 
-package cpu
+package cpu0
 
 import "github.com/borea-go/borea/internal/cpuid"
 

@@ -1,4 +1,4 @@
-package cpu
+package cpu0
 
 import (
 	"math"

@@ -1,0 +1,49 @@
+package cpu
+
+// kernels is one path: the micro-kernel of the matrix products and the loops
+// that assembly makes faster. Every function of a path has the same meaning as
+// the Go function it replaces.
+type kernels struct {
+	name   string
+	mr, nr int // micro-tile of the float32 product
+
+	// tile computes alpha·A·B for packed panels a [k][mr] and b [k][nr] and
+	// writes it to c, rows ldc apart, or adds it where add is set.
+	tile func(c []float32, ldc int, a, b []float32, k int, alpha float32, add bool)
+}
+
+// goKernels is the portable path.
+func goKernels() kernels {
+	return kernels{name: "go", mr: 4, nr: 4, tile: tileGo}
+}
+
+// tileGo is a 4x4 micro-kernel whose sums stay in registers.
+func tileGo(c []float32, ldc int, a, b []float32, k int, alpha float32, add bool) {
+	var s [16]float32
+	for half := range 2 { // two rows at a time: 8 sums, 2 left, 4 right values
+		var s0, s1, s2, s3, t0, t1, t2, t3 float32
+		for p := range k {
+			x, y := a[4*p+2*half], a[4*p+2*half+1]
+			r := b[4*p : 4*p+4 : 4*p+4]
+			s0 += x * r[0]
+			s1 += x * r[1]
+			s2 += x * r[2]
+			s3 += x * r[3]
+			t0 += y * r[0]
+			t1 += y * r[1]
+			t2 += y * r[2]
+			t3 += y * r[3]
+		}
+		copy(s[8*half:], []float32{s0, s1, s2, s3, t0, t1, t2, t3})
+	}
+	for i := range 4 {
+		row := c[i*ldc : i*ldc+4]
+		for j := range row {
+			if add {
+				row[j] += alpha * s[4*i+j]
+			} else {
+				row[j] = alpha * s[4*i+j]
+			}
+		}
+	}
+}
