@@ -12,8 +12,8 @@ func (d *deal) quotas(parts []Part) {
 		left, rest := n, make([]float64, len(parts))
 		for p, part := range parts {
 			share := float64(n) * part.Fraction
-			whole := math.Floor(share + 1e-9) // 0.29·100 is 28.999…
-			d.want[p][c], rest[p] = whole, max(0, share-whole)
+			whole := math.Floor(share)
+			d.want[p][c], rest[p] = whole, share-whole
 			behind[p] += share - whole
 			left -= int(whole)
 		}

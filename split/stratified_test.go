@@ -216,6 +216,61 @@ func TestGroupedSharesStayNear(t *testing.T) {
 	}
 }
 
+// Small units must fill what large ones leave, and a unit of several classes must
+// go where it fits all of them.
+func TestUnequalUnits(t *testing.T) {
+	var items []rec
+	add := func(group string, counts ...int) {
+		for c, n := range counts {
+			for range n {
+				items = append(items, rec{id: fmt.Sprint(len(items)), class: className(c), groups: []string{group}})
+			}
+		}
+	}
+	add("large", 30, 10)
+	for i := range 40 {
+		add(fmt.Sprint("two", i), i%3, (i+1)%3)
+	}
+	for i := range 30 {
+		add(fmt.Sprint("one", i), i%2, 1-i%2)
+	}
+	for seed := range uint64(20) {
+		o := DefaultOptions()
+		o.Seed = seed
+		res, err := Stratified(items, recKeys, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range res.Report.Parts {
+			for c, want := range p.Want {
+				if p.Classes[c] != want {
+					t.Errorf("seed %d part %s class %s: %d, want %d", seed, p.Name, c, p.Classes[c], want)
+				}
+			}
+		}
+	}
+}
+
+// A part's need of a common class must not draw in more of a rare one.
+func TestRareClassInMixedUnits(t *testing.T) {
+	items := records([]int{1000, 10}, 0)
+	for i := range 10 {
+		items[i].groups = []string{fmt.Sprint(i)}
+		items[1000+i].groups = items[i].groups
+	}
+	o := DefaultOptions()
+	o.MinPerClass = 0
+	res, err := Stratified(items, recKeys, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p, want := range []int{8, 1, 1} {
+		if got := res.Report.Parts[p].Classes["b"]; got != want {
+			t.Errorf("part %d has %d of the rare class, want %d", p, got, want)
+		}
+	}
+}
+
 func TestVerifyFindsLeaks(t *testing.T) {
 	items := []rec{{id: "1", groups: []string{"g"}}, {id: "2", groups: []string{"g"}}, {id: "1"}, {id: "3", groups: []string{"h"}}}
 	parts := DefaultOptions().Parts
