@@ -215,8 +215,8 @@ func (d *deal) clear(found []int32) {
 	}
 }
 
-// assign gives each unit, in order, to the part whose squared distance from its
-// quotas shrinks most; ties go to the part with the largest total need, then to
+// assign gives each unit, in order, to the part whose distance from its quotas
+// shrinks most; ties go to the part with the largest total need, then to
 // the earlier one. Units of one record each fill the quotas exactly.
 func (d *deal) assign() {
 	var found []int32
@@ -234,12 +234,13 @@ func (d *deal) assign() {
 	}
 }
 
-// cost is the change of Σ_c (have−want)²/total_c if the tallied unit goes to
+// cost is the change of Σ_c (have−want)²/want (Pearson's χ², so that a rare class
+// weighs as much as a common one) if the tallied unit goes to
 // part p, and the need of p for the unit's classes.
 func (d *deal) cost(p int, found []int32) (cost, need float64) {
 	for _, c := range found {
 		gap, n := d.want[p][c]-float64(d.have[p][c]), float64(d.count[c])
-		cost += n * (n - 2*gap) / float64(d.total[c])
+		cost += n * (n - 2*gap) / max(1, d.want[p][c])
 		need += gap
 	}
 	return cost, need
