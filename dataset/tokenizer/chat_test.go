@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -37,6 +38,10 @@ func TestChatSpans(t *testing.T) {
 	if spans[0] != (Span{"system", 0, 0}) {
 		t.Errorf("empty system message: %+v", spans[0])
 	}
+	_, more, err := tok.EncodeChat([]Message{msgs[1], {"system", ""}, msgs[2]}, true)
+	if err != nil || more[1] != (Span{"system", more[0].End, more[0].End}) || more[2].Start != more[0].End+1 {
+		t.Errorf("empty system message between others: %+v, %v", more, err)
+	}
 	at := 0
 	tags := map[string]int32{"system": System, "user": User, "assistant": Assistant}
 	for i, m := range msgs[1:] {
@@ -67,4 +72,22 @@ func TestChatErrors(t *testing.T) {
 	if _, _, err = tiny.EncodeChat(nil, true); !errors.Is(err, ErrChat) {
 		t.Errorf("err = %v", err)
 	}
+}
+
+// TestChatPlain: a special token that merges can make does not come out of a
+// message.
+func TestChatPlain(t *testing.T) {
+	text := strings.Replace(tinyJSON, `{"id":3,"content":"<s>","special":true}`, `{"id":2,"content":"ab","special":true},
+{"id":3,"content":"<|user|>","special":true,"rstrip":true},{"id":4,"content":"<|end|>","special":true,"rstrip":true},
+{"id":5,"content":"<|assistant|>","special":true,"rstrip":true},{"id":6,"content":"a","normalized":true}`, 1)
+	text = strings.Replace(text, `"a":0,"b":1,"ab":2`, `"c":0,"b":1,"ab":2,"a":6`, 1)
+	tok, err := Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, _, err := tok.EncodeChat([]Message{{"user", "abc"}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameIDs(t, "EncodeChat", "abc", ids, []int32{3, 6, 1, 0, 4, 5})
 }

@@ -62,3 +62,26 @@ func score(t *testing.T, tok *Tokenizer, piece string) float32 {
 	p, _ := tok.Piece(id)
 	return p.Score
 }
+
+// TestDerivedMerges: tokenizer.model gives the very merge list of the
+// tokenizer.json that transformers made from it.
+func TestDerivedMerges(t *testing.T) {
+	var d [2]*definition
+	for i, name := range []string{"tokenizer.json", "tokenizer.model"} {
+		data, err := os.ReadFile(modelDir + "/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := []func([]byte) (*definition, error){readJSON, readModel}[i]
+		if d[i], err = read(data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	merges, err := d[1].deriveMerges()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(merges) != 61249 || !slices.Equal(merges, d[0].merges) {
+		t.Errorf("%d merges, %d in tokenizer.json, or another order", len(merges), len(d[0].merges))
+	}
+}

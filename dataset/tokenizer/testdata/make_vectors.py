@@ -123,6 +123,7 @@ def variants():
     byte = ["<0x%02X>" % b for b in range(256)]
     yield "added token rules", tiny(marks, norm=phi)
     yield "no normalized token", tiny(some, norm=phi)
+    yield "prefixes", tiny([("[l", "special"), ("[l]", ""), ("[", "lstrip"), ("[ll]", "rstrip")], norm=phi)
     yield "normalized, lstrip", tiny([("ab", "normalized lstrip rstrip"), ("<m>", "normalized single_word")], norm=phi)
     yield "replace first", tiny(some, norm={"type": "Sequence", "normalizers": phi["normalizers"][::-1]})
     yield "no normalizer", tiny(some)
