@@ -54,7 +54,6 @@ func TestResumeIsBitEqual(t *testing.T) {
 	o := smallTraining()
 	whole, rep, err := runTraining(t, context.Background(), o, Dirs{Logs: filepath.Join(t.TempDir(), "whole")}, nil)
 	require.NoError(t, err)
-	require.Less(t, rep.LastLoss, rep.FirstLoss)
 
 	dir := t.TempDir()
 	dirs := Dirs{Checkpoints: filepath.Join(dir, "ckpt"), Logs: filepath.Join(dir, "logs")}

@@ -10,11 +10,19 @@ type kernels struct {
 	// tile computes alpha·A·B for packed panels a [k][mr] and b [k][nr] and
 	// writes it to c, rows ldc apart, or adds it where add is set.
 	tile func(c []float32, ldc int, a, b []float32, k int, alpha float32, add bool)
+
+	expSum     func(dst, src []float32, shift float32) float32
+	max        func(x []float32) float32
+	swiglu     func(dst, g, u []float32)
+	swigluBack func(dg, du, dm, g, u []float32)
 }
 
 // goKernels is the portable path.
 func goKernels() kernels {
-	return kernels{name: "go", mr: 4, nr: 4, tile: tileGo}
+	return kernels{
+		name: "go", mr: 4, nr: 4, tile: tileGo,
+		expSum: expSumGo, max: maxGo, swiglu: swigluGo, swigluBack: swigluBackGo,
+	}
 }
 
 // tileGo is a 4x4 micro-kernel whose sums stay in registers.
