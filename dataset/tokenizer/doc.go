@@ -12,7 +12,7 @@
 //
 // Encode recognises special tokens written out in the text, as the reference
 // library does. Text from a stranger goes through EncodePlain or EncodeChat:
-// there a "<|end|>" in the text stays eight ordinary characters and can not end
+// there a "<|end|>" in the text stays seven ordinary characters and can not end
 // the turn.
 //
 // # How merges stay exact and fast
