@@ -35,12 +35,13 @@ func (d *Device) Embed(h compute.Buffer, table compute.Weight, ids compute.Buffe
 	})
 }
 
-// starts returns seq.Start, checked: a document starts at or before its tokens.
+// starts returns seq.Start, checked: a token begins a document or continues that
+// of the token before.
 func (c call) starts(seq compute.Sequence, n int) []int32 {
-	s := c.indices("seq.Start", seq.Start, n, n)
+	s := c.i32("seq.Start", seq.Start, n)
 	for t, v := range s {
-		if int(v) > t {
-			c.failf("seq.Start[%d] is %d", t, v)
+		if int(v) != t && (t == 0 || v != s[t-1]) {
+			c.failf("seq.Start[%d] is %d: neither a new document nor that of the token before", t, v)
 			return nil
 		}
 	}

@@ -62,20 +62,20 @@ type scratch struct {
 
 // The regions of scratch.
 const (
-	slotA = iota // packed left operand
-	slotB        // packed right operand
-	slotTile     // one micro-tile
-	slotX        // dropped-out input, adapter path
-	slotU        // gradient at the adapter's inner activation
-	slotK        // packed keys
-	slotV        // packed values
-	slotS        // scores
-	slotP        // packed scores
-	slotO        // attention output
-	slotG        // packed output gradient
-	slotD        // row statistics
-	slotZ        // logits
-	slotH        // gathered hidden rows
+	slotA    = iota // packed left operand
+	slotB           // packed right operand
+	slotTile        // one micro-tile
+	slotX           // dropped-out input, adapter path
+	slotU           // gradient at the adapter's inner activation
+	slotK           // packed keys
+	slotV           // packed values
+	slotS           // scores
+	slotP           // packed scores
+	slotO           // attention output
+	slotG           // packed output gradient
+	slotD           // row statistics
+	slotZ           // logits
+	slotH           // gathered hidden rows
 	slots
 )
 

@@ -1,27 +1,34 @@
-// Package open chooses a compute device by name.
-//
-// What it does not do: it knows only the devices built into this binary.
 package open
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
-	"github.com/borea-go/borea/qlora/internal/compute/cpu0"
+	"github.com/borea-go/borea/qlora/internal/compute/cpu"
 )
 
-// UnknownError names a device that this binary does not have.
-type UnknownError struct{ Name string }
+// UnknownError says that no device of that name is built in.
+type UnknownError struct {
+	Name  string
+	Built []string // the names that Open takes
+}
 
 // Error implements error.
 func (e *UnknownError) Error() string {
-	return fmt.Sprintf("device %q is not in this binary; it has: cpu", e.Name)
+	return fmt.Sprintf("compute device %q is not in this program, which has: %s", e.Name, strings.Join(e.Built, ", "))
 }
 
-// Open returns the device called name.
+// Unwrap makes errors.Is(err, compute.ErrUnsupported) true.
+func (e *UnknownError) Unwrap() error { return compute.ErrUnsupported }
+
+// Names lists the devices that are built in.
+func Names() []string { return []string{"cpu"} }
+
+// Open returns the device of that name with its default options.
 func Open(name string) (compute.Device, error) {
-	if name == "cpu" {
-		return cpu0.New(), nil
+	if name != "cpu" {
+		return nil, &UnknownError{Name: name, Built: Names()}
 	}
-	return nil, &UnknownError{name}
+	return cpu.New(cpu.DefaultOptions())
 }

@@ -1,0 +1,5 @@
+// Package open chooses a compute device by its name.
+//
+// What it does not do: it does not look for hardware by itself; a device that is
+// not built in is an error that names those that are.
+package open

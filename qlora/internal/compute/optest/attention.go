@@ -1,0 +1,104 @@
+package optest
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/borea-go/borea/qlora/internal/compute"
+)
+
+func attentions() (list []Case) {
+	for _, a := range []struct {
+		heads  compute.Heads
+		length []int
+	}{
+		{compute.Heads{H: 1, K: 1, D: 8}, []int{1}},
+		{compute.Heads{H: 2, K: 2, D: 96}, []int{5, 1, 70}},
+		{compute.Heads{H: 4, K: 2, D: 8}, []int{300, 17, 260}},
+		{compute.Heads{H: 6, K: 2, D: 34}, []int{61}},
+	} {
+		list = append(list,
+			Case{fmt.Sprintf("attention %+v %v", a.heads, a.length), attention(a.heads, a.length), 5e-6},
+			Case{fmt.Sprintf("attention with cache %+v", a.heads), cached(a.heads), 5e-6})
+	}
+	return list
+}
+
+// ropeTable is a table of rows positions with attention factor 1.2.
+func (r *Trial) ropeTable(rows, d int) compute.Rope {
+	var cos, sin []float32
+	for p := range rows {
+		for i := range d / 2 {
+			a := float64(p) * math.Pow(100, -2*float64(i)/float64(d))
+			cos, sin = append(cos, float32(1.2*math.Cos(a))), append(sin, float32(1.2*math.Sin(a)))
+		}
+	}
+	return compute.Rope{Cos: r.put(cos), Sin: r.put(sin)}
+}
+
+func attention(h compute.Heads, length []int) func(*Trial) {
+	return func(r *Trial) {
+		start, row := documents(append(length, room)...)
+		n, all := len(start)-room, len(start)
+		seq := compute.Sequence{Start: r.put(start), Row: r.put(row)}
+		rope := r.ropeTable(all, h.D)
+		qkv, out := r.putReal(r.normal(all*h.QKV())), compute.Activation{X: r.real(all * h.H * h.D)}
+		lse, dqkv := r.Dev.Alloc(compute.F32, all*h.H), r.putReal(r.normal(all*h.QKV()))
+		r.Dev.Attention(out, lse, qkv, h, rope, seq, n)
+		r.Dev.AttentionBackward(dqkv, r.putReal(r.normal(all*h.H*h.D)), out, lse, qkv, h, rope, seq, n)
+		r.out("qkv rotated", qkv, n*h.QKV())
+		r.out("out", out.X, n*h.H*h.D)
+		r.out("lse", lse, n*h.H)
+		r.out("dqkv", dqkv, n*h.QKV())
+	}
+}
+
+// cached feeds a long piece, single tokens and a short piece.
+func cached(h compute.Heads) func(*Trial) {
+	return func(r *Trial) {
+		size, past := 300, 0
+		rope := r.ropeTable(size, h.D)
+		kv := compute.Cache{K: r.real(size * h.K * h.D), V: r.real(size * h.K * h.D), Cap: size}
+		for _, n := range []int{1, 270, 1, 3, 20} {
+			row := make([]int32, n)
+			for i := range row {
+				row[i] = int32(past + i)
+			}
+			out, qkv := compute.Activation{X: r.real((n + room) * h.H * h.D)}, r.putReal(r.normal((n+room)*h.QKV()))
+			r.Dev.AttentionCached(out, qkv, h, rope, r.put(row), kv, past, n)
+			r.out(fmt.Sprintf("out after %d", past), out.X, n*h.H*h.D)
+			past += n
+		}
+		r.out("keys", kv.K, past*h.K*h.D)
+	}
+}
+
+func losses() (list []Case) {
+	for _, f := range []compute.Format{compute.FormatF32, compute.FormatBF16, compute.FormatInt8W} {
+		for _, s := range []shape{{1, 16, 70, 0}, {9, 40, 1100, 0}, {290, 24, 101, 0}} {
+			list = append(list, Case{fmt.Sprintf("cross entropy %s %+v", f, s), crossEntropy(f, s), 5e-6})
+		}
+	}
+	return list
+}
+
+func crossEntropy(f compute.Format, s shape) func(*Trial) {
+	return func(r *Trial) {
+		all := s.n + room
+		target, weight := make([]int32, all), make([]float32, all)
+		for i := range target {
+			target[i] = int32(r.rng.IntN(s.out))
+			if i%5 != 1 {
+				weight[i] = float32(i%3+1) / 4
+			}
+		}
+		target[1] = -1 // of weight 0: not looked at
+		head := r.weight(f, s.out, s.in, r.exact(s.out, s.in))
+		h, dh, nll := r.putReal(r.normal(all*s.in)), r.putReal(r.normal(all*s.in)), r.put(r.normal(all))
+		r.Dev.CrossEntropy(nll, dh, h, head, r.put(target), r.put(weight), s.n)
+		r.out("nll", nll, s.n)
+		r.out("dh", dh, s.n*s.in)
+		r.Dev.CrossEntropy(nll, nil, h, head, r.put(target), r.put(weight), s.n)
+		r.out("nll alone", nll, s.n)
+	}
+}
