@@ -17,6 +17,10 @@ type kernels struct {
 	swigluBack func(dg, du, dm, g, u []float32)
 	dot        func(a, b []float32) float32
 	axpy       func(y, x []float32, a float32) // y += a·x
+
+	// ceiling runs independent multiply-adds in registers and returns how many
+	// floating-point operations that were; nil where there is no such loop.
+	ceiling func(rounds int) int
 }
 
 // goKernels is the portable path.

@@ -2,5 +2,59 @@
 
 package cpu
 
+import "github.com/borea-go/borea/internal/cpuid"
+
 // available returns the kernel sets of this processor, the best one first.
-func available() []kernels { return []kernels{goKernels()} }
+func available() []kernels {
+	list := []kernels{goKernels()}
+	x := cpuid.X86
+	if x.AVX2 && x.FMA {
+		list = append([]kernels{avx2Kernels()}, list...)
+	}
+	if x.AVX512F && x.AVX512BW && x.AVX512VL && x.AVX512DQ {
+		list = append([]kernels{avx512Kernels()}, list...)
+	}
+	return list
+}
+
+func avx2Kernels() kernels {
+	k := goKernels()
+	k.name, k.mr, k.nr = "avx2", 6, 16
+	k.tile = func(c []float32, ldc int, a, b []float32, depth int, alpha float32, add bool) {
+		_, _, _ = c[5*ldc+15], a[:6*depth], b[:16*depth]
+		tile6x16(&c[0], ldc, first(a), first(b), depth, alpha, add)
+	}
+	k.ceiling = func(rounds int) int { fma256(rounds); return rounds * 12 * 16 }
+	return k
+}
+
+func avx512Kernels() kernels {
+	k := goKernels()
+	k.name, k.mr, k.nr = "avx512", 14, 32
+	k.tile = func(c []float32, ldc int, a, b []float32, depth int, alpha float32, add bool) {
+		_, _, _ = c[13*ldc+31], a[:14*depth], b[:32*depth]
+		tile14x32(&c[0], ldc, first(a), first(b), depth, alpha, add)
+	}
+	k.ceiling = func(rounds int) int { fma512(rounds); return rounds * 28 * 32 }
+	return k
+}
+
+// first is the address of a slice that may be empty.
+func first(x []float32) *float32 {
+	if len(x) == 0 {
+		return nil
+	}
+	return &x[0]
+}
+
+//go:noescape
+func tile14x32(c *float32, ldc int, a, b *float32, k int, alpha float32, add bool)
+
+//go:noescape
+func tile6x16(c *float32, ldc int, a, b *float32, k int, alpha float32, add bool)
+
+//go:noescape
+func fma512(n int)
+
+//go:noescape
+func fma256(n int)

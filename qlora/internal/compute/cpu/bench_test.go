@@ -1,0 +1,91 @@
+package cpu
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/borea-go/borea/qlora/internal/compute"
+)
+
+// ceiling measures the FLOP/s of one core's registers.
+func ceiling(k kernels) float64 {
+	if k.ceiling == nil {
+		return 0
+	}
+	best := 0.0
+	for range 5 {
+		t := time.Now()
+		flop := k.ceiling(1 << 19)
+		best = max(best, float64(flop)/time.Since(t).Seconds())
+	}
+	return best
+}
+
+// rate reports GFLOP/s a core and the share of the ceiling.
+func rate(b *testing.B, d *Device, flop float64) {
+	perCore := flop * float64(b.N) / b.Elapsed().Seconds() / float64(len(d.pool.workers))
+	b.ReportMetric(perCore/1e9, "GFLOP/s/core")
+	if c := ceiling(d.kern); c > 0 {
+		b.ReportMetric(100*perCore/c, "%ceiling")
+	}
+}
+
+var benchShapes = []struct{ n, in, out int }{{512, 192, 576}, {512, 192, 1536}, {512, 768, 192}, {512, 3072, 9216}, {256, 192, 32064}, {1, 3072, 9216}}
+
+func benchDevice(b *testing.B, path string, workers int) *Device {
+	d, err := New(Options{Workers: workers, Path: path})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return d
+}
+
+func benchWeight(b *testing.B, d *Device, f compute.Format, out, in int) compute.Weight {
+	w, err := d.Weight(f, out, in, func(first int, dst []float32) error {
+		for i := range dst {
+			dst[i] = float32((first+i)%17) - 8
+		}
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return w
+}
+
+// BenchmarkLinear is y = x Wᵀ on one worker.
+func BenchmarkLinear(b *testing.B) {
+	for _, path := range Paths() {
+		for _, f := range []compute.Format{compute.FormatF32, compute.FormatBF16, compute.FormatInt8W, compute.FormatInt8} {
+			for _, s := range benchShapes {
+				b.Run(fmt.Sprintf("%s/%s/%dx%d-%d", path, f, s.n, s.in, s.out), func(b *testing.B) {
+					d := benchDevice(b, path, 1)
+					w, x, y := benchWeight(b, d, f, s.out, s.in), d.Activation(f, s.n, s.in), d.Alloc(compute.F32, s.n*s.out)
+					for b.Loop() {
+						d.Linear(y, nil, x, w, nil, nil, s.n, compute.Random{})
+					}
+					rate(b, d, 2*float64(s.n)*float64(s.in)*float64(s.out))
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkLinearBackward is dx = dy W.
+func BenchmarkLinearBackward(b *testing.B) {
+	for _, path := range Paths() {
+		for _, f := range []compute.Format{compute.FormatF32, compute.FormatBF16, compute.FormatInt8} {
+			for _, s := range benchShapes[:4] {
+				b.Run(fmt.Sprintf("%s/%s/%dx%d-%d", path, f, s.n, s.in, s.out), func(b *testing.B) {
+					d := benchDevice(b, path, 1)
+					w, x, y := benchWeight(b, d, f, s.out, s.in), d.Alloc(compute.F32, s.n*s.in), d.Alloc(compute.F32, s.n*s.out)
+					for b.Loop() {
+						d.LinearBackward(x, y, compute.Activation{}, w, nil, compute.AdapterGrad{}, nil, s.n, compute.Random{})
+					}
+					rate(b, d, 2*float64(s.n)*float64(s.in)*float64(s.out))
+				})
+			}
+		}
+	}
+}
