@@ -188,18 +188,18 @@ func (d *Device) packKeys(f *flash, first, heads int) (k, v [][]float32) {
 	d.pool.run(2*heads, func(_ *worker, task int) {
 		i, off := task/2, (first+task/2)*h
 		if task%2 == 0 {
-			packAll(k[i], byLane(f.k[off:], f.ldkv), nr, n, h)
+			d.kern.packAll(k[i], byLane(f.k[off:], f.ldkv), nr, n, h)
 		} else {
-			packAll(v[i], byDepth(f.v[off:], f.ldkv), nr, h, n)
+			d.kern.packAll(v[i], byDepth(f.v[off:], f.ldkv), nr, h, n)
 		}
 	})
 	return k, v
 }
 
 // packAll packs every lane: dst is [panel][depth][width].
-func packAll(dst []float32, o operand, width, lanes, depth int) {
+func (k *kernels) packAll(dst []float32, o operand, width, lanes, depth int) {
 	for l := 0; l < lanes; l += width {
-		o.pack(dst[l*depth:], width, l, min(width, lanes-l), 0, depth)
+		k.pack(o, dst[l*depth:], width, l, min(width, lanes-l), 0, depth)
 	}
 }
 
@@ -207,7 +207,7 @@ func packAll(dst []float32, o operand, width, lanes, depth int) {
 func (d *Device) attendTile(w *worker, f *flash, head, t0 int, kp, vp []float32) {
 	h, rows := f.heads.D, min(d.queryTile(), f.n-t0)
 	q := w.scratch.floats(slotA, d.queryTile()*h)
-	packAll(q, byLane(f.q[t0*f.ldq+head*h:], f.ldq), d.kern.mr, rows, h)
+	d.kern.packAll(q, byLane(f.q[t0*f.ldq+head*h:], f.ldq), d.kern.mr, rows, h)
 	s, p := w.scratch.floats(slotS, rows*keyBlock), w.scratch.floats(slotP, d.queryTile()*keyBlock)
 	o, stat := w.scratch.floats(slotO, rows*h), w.scratch.floats(slotD, 2*rows)
 	clear(o)
@@ -224,7 +224,7 @@ func (d *Device) attendTile(w *worker, f *flash, head, t0 int, kp, vp []float32)
 			lo, hi := max(f.first(t0+i)-j, 0), min(f.past+t0+i+1-j, keys)
 			d.fold(s[i*keyBlock:][:keys], o[i*h:][:h], lo, hi, &top[i], &sum[i])
 		}
-		packAll(p, byLane(s, keyBlock), d.kern.mr, rows, keys)
+		d.kern.packAll(p, byLane(s, keyBlock), d.kern.mr, rows, keys)
 		d.weigh(w, o, h, p, vp, f.keys(), j, rows, keys)
 	}
 	f.finish(o, top, sum, head, t0)

@@ -107,9 +107,9 @@ func (d *Device) packBack(b *flashBack, first, kvs int) *backPanels {
 	}
 	d.pool.run(len(jobs), func(_ *worker, i int) {
 		if j := jobs[i]; j.overD {
-			packAll(j.dst, j.o, nr, h.D, n)
+			d.kern.packAll(j.dst, j.o, nr, h.D, n)
 		} else {
-			packAll(j.dst, j.o, nr, n, h.D)
+			d.kern.packAll(j.dst, j.o, nr, n, h.D)
 		}
 	})
 	return p
@@ -120,8 +120,8 @@ func (d *Device) queryGrad(w *worker, b *flashBack, head, t0 int, p *backPanels,
 	h, rows := b.heads.D, min(d.queryTile(), b.n-t0)
 	mr, size := d.kern.mr, d.queryTile()*b.heads.D
 	left := w.scratch.floats(slotA, 2*size)
-	packAll(left[:size], byLane(b.q[t0*b.ldq+head*h:], b.ldq), mr, rows, h)
-	packAll(left[size:], byLane(b.dout[(t0*b.heads.H+head)*h:], b.heads.H*h), mr, rows, h)
+	d.kern.packAll(left[:size], byLane(b.q[t0*b.ldq+head*h:], b.ldq), mr, rows, h)
+	d.kern.packAll(left[size:], byLane(b.dout[(t0*b.heads.H+head)*h:], b.heads.H*h), mr, rows, h)
 	s, dp := w.scratch.floats(slotS, rows*keyBlock), w.scratch.floats(slotX, rows*keyBlock)
 	packed, dq := w.scratch.floats(slotP, d.queryTile()*keyBlock), w.scratch.floats(slotO, rows*h)
 	clear(dq)
@@ -138,7 +138,7 @@ func (d *Device) queryGrad(w *worker, b *flashBack, head, t0 int, p *backPanels,
 			lo, hi := max(b.first(t)-j, 0), min(t+1-j, keys)
 			d.scoreGrad(s[i*keyBlock:][:keys], dp[i*keyBlock:][:keys], lo, hi, b.lse[t*b.heads.H+head], b.delta[t*b.heads.H+head], scale)
 		}
-		packAll(packed, byLane(dp, keyBlock), mr, rows, keys)
+		d.kern.packAll(packed, byLane(dp, keyBlock), mr, rows, keys)
 		d.weigh(w, dq, h, packed, p.kD[kv], b.n, j, rows, keys)
 	}
 	for i := range rows {
@@ -171,8 +171,8 @@ func (d *Device) keyGrad(w *worker, b *flashBack, kv, j0 int, p *backPanels, slo
 	h, rows := b.heads.D, min(d.queryTile(), b.n-j0)
 	mr, size, group := d.kern.mr, d.queryTile()*b.heads.D, b.heads.H/b.heads.K
 	left := w.scratch.floats(slotA, 2*size)
-	packAll(left[:size], byLane(b.k[j0*b.ldkv+kv*h:], b.ldkv), mr, rows, h)
-	packAll(left[size:], byLane(b.v[j0*b.ldkv+kv*h:], b.ldkv), mr, rows, h)
+	d.kern.packAll(left[:size], byLane(b.k[j0*b.ldkv+kv*h:], b.ldkv), mr, rows, h)
+	d.kern.packAll(left[size:], byLane(b.v[j0*b.ldkv+kv*h:], b.ldkv), mr, rows, h)
 	s, dp := w.scratch.floats(slotS, rows*keyBlock), w.scratch.floats(slotX, rows*keyBlock)
 	packed, sum := w.scratch.floats(slotP, d.queryTile()*keyBlock), w.scratch.floats(slotO, 2*rows*h)
 	clear(sum)
@@ -189,9 +189,9 @@ func (d *Device) keyGrad(w *worker, b *flashBack, kv, j0 int, p *backPanels, slo
 			for r := range rows {
 				d.keyScores(b, s[r*keyBlock:][:n], dp[r*keyBlock:][:n], head, j0+r, t0, scale)
 			}
-			packAll(packed, byLane(s, keyBlock), mr, rows, n)
+			d.kern.packAll(packed, byLane(s, keyBlock), mr, rows, n)
 			d.weigh(w, dv, h, packed, p.oD[at], b.n, t0, rows, n)
-			packAll(packed, byLane(dp, keyBlock), mr, rows, n)
+			d.kern.packAll(packed, byLane(dp, keyBlock), mr, rows, n)
 			d.weigh(w, dk, h, packed, p.qD[at], b.n, t0, rows, n)
 		}
 	}

@@ -66,7 +66,7 @@ func (d *Device) packLeft(p product) []float32 {
 		for i := lo; i < hi; i++ {
 			k0, l0 := i/panels*depthBlock, i%panels*mr
 			k := min(depthBlock, p.k-k0)
-			p.a.pack(dst[panels*mr*k0+l0*k:], mr, l0, min(mr, p.m-l0), k0, k)
+			d.kern.pack(p.a, dst[panels*mr*k0+l0*k:], mr, l0, min(mr, p.m-l0), k0, k)
 		}
 	})
 	return dst
@@ -79,7 +79,7 @@ func (d *Device) block(w *worker, p product, left []float32, i, rows, j, cols in
 	for k0 := 0; k0 < p.k; k0 += depthBlock {
 		k := min(depthBlock, p.k-k0)
 		for l := 0; l < cols; l += nr {
-			p.b.pack(right[l*k:], nr, j+l, min(nr, cols-l), k0, k)
+			d.kern.pack(p.b, right[l*k:], nr, j+l, min(nr, cols-l), k0, k)
 		}
 		d.panels(w, left[whole*k0+i*k:], right, tileGrid{
 			c: p.c[i*p.ldc+j:], ldc: p.ldc, rows: rows, cols: cols, k: k, alpha: p.alpha, add: p.add || k0 > 0,

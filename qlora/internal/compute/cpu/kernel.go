@@ -11,6 +11,8 @@ type kernels struct {
 	// writes it to c, rows ldc apart, or adds it where add is set.
 	tile func(c []float32, ldc int, a, b []float32, k int, alpha float32, add bool)
 
+	pack func(o operand, dst []float32, width, l0, lanes, k0, k int)
+
 	expSum     func(dst, src []float32, shift float32) float32
 	max        func(x []float32) float32
 	swiglu     func(dst, g, u []float32)
@@ -26,7 +28,7 @@ type kernels struct {
 // goKernels is the portable path.
 func goKernels() kernels {
 	return kernels{
-		name: "go", mr: 4, nr: 4, tile: tileGo,
+		name: "go", mr: 4, nr: 4, tile: tileGo, pack: packGo,
 		expSum: expSumGo, max: maxGo, swiglu: swigluGo, swigluBack: swigluBackGo,
 		dot: dot32Go, axpy: axpyGo,
 	}

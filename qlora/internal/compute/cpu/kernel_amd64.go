@@ -19,7 +19,7 @@ func available() []kernels {
 
 func avx2Kernels() kernels {
 	k := goKernels()
-	k.name, k.mr, k.nr = "avx2", 6, 16
+	k.name, k.mr, k.nr, k.pack = "avx2", 6, 16, packAVX2.pack
 	k.tile = func(c []float32, ldc int, a, b []float32, depth int, alpha float32, add bool) {
 		_, _, _ = c[5*ldc+15], a[:6*depth], b[:16*depth]
 		tile6x16(&c[0], ldc, first(a), first(b), depth, alpha, add)
@@ -30,7 +30,7 @@ func avx2Kernels() kernels {
 
 func avx512Kernels() kernels {
 	k := goKernels()
-	k.name, k.mr, k.nr = "avx512", 14, 32
+	k.name, k.mr, k.nr, k.pack = "avx512", 14, 32, packAVX512.pack
 	k.tile = func(c []float32, ldc int, a, b []float32, depth int, alpha float32, add bool) {
 		_, _, _ = c[13*ldc+31], a[:14*depth], b[:32*depth]
 		tile14x32(&c[0], ldc, first(a), first(b), depth, alpha, add)

@@ -30,12 +30,17 @@ func (w *weight) depth() operand {
 	return o
 }
 
-// pack writes lanes [l0, l0+lanes) and depth [k0, k0+k) as a panel
+// packGo writes lanes [l0, l0+lanes) and depth [k0, k0+k) as a panel
 // dst[k][width]; lanes beyond the last are zero.
-func (o operand) pack(dst []float32, width, l0, lanes, k0, k int) {
+func packGo(o operand, dst []float32, width, l0, lanes, k0, k int) {
 	if lanes < width {
 		clear(dst[:k*width])
 	}
+	o.fill(dst, width, l0, lanes, k0, k)
+}
+
+// fill is packGo without the zeros.
+func (o operand) fill(dst []float32, width, l0, lanes, k0, k int) {
 	switch {
 	case o.f != nil && o.deep:
 		for p := range k {
