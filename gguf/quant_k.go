@@ -19,7 +19,8 @@ func (b *affineBlock) fit(plain affine, sigma float32, x, v []float32, size int,
 	var w [32]float32
 	sigma2 := float32(0)
 	if v != nil {
-		sigma2 = float32(sigma*sumSquares(x)) / superBlock
+		// The compiler makes a product of a division by a power of two, too.
+		sigma2 = float32(float32(sigma*sumSquares(x)) / superBlock)
 		plain = importance(plain.top)
 	}
 	for j := range superBlock / size {

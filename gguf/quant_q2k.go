@@ -59,7 +59,7 @@ func encodeQ3K(dst []byte, src, imatrix []float32) {
 func fitQ3K(x, v []float32, codes *[superBlock]uint8, ls *[16]int) float32 {
 	var scales, sums [16]float32
 	var w [16]float32
-	sigma2 := float32(2*sumSquares(x)) / superBlock
+	sigma2 := float32(float32(2*sumSquares(x)) / superBlock)
 	for j := range scales {
 		sx, sc := x[j*16:(j+1)*16], codes[j*16:(j+1)*16]
 		if v == nil {
