@@ -9,7 +9,7 @@ import (
 	"github.com/borea-go/borea/checkpoint/safetensors"
 	"github.com/borea-go/borea/internal/hfconfig"
 	"github.com/borea-go/borea/qlora/internal/compute"
-	"github.com/borea-go/borea/qlora/internal/compute/cpu0"
+	"github.com/borea-go/borea/qlora/internal/compute/cpu"
 )
 
 // TestCPUEqualsReference compares loss and every gradient of the CPU device with
@@ -22,7 +22,7 @@ func TestCPUEqualsReference(t *testing.T) {
 	src, err := safetensors.OpenModel(fsys)
 	check(t, err)
 	defer src.Close()
-	c, err := Load(context.Background(), cpu0.New(), cfg, src, Formats{}, nil)
+	c, err := Load(context.Background(), newCPU(t), cfg, src, Formats{}, nil)
 	check(t, err)
 	c.Fit(64)
 	wantTune, want := tuned(m)
@@ -89,4 +89,10 @@ func trainOnce(t *testing.T, m *Model, tune *Tuning, ids []int32) float64 {
 		s += float64(v)
 	}
 	return s
+}
+
+func newCPU(t *testing.T) compute.Device {
+	d, err := cpu.New(cpu.DefaultOptions())
+	check(t, err)
+	return d
 }
