@@ -243,9 +243,7 @@ func (d *Device) fold(s, o []float32, lo, hi int, top, sum *float32) {
 		f := expGo(*top - m)
 		*top = m
 		*sum *= f
-		for i := range o {
-			o[i] *= f
-		}
+		d.kern.scale(o, f)
 	}
 	*sum += d.kern.expSum(s[lo:hi], s[lo:hi], *top)
 }

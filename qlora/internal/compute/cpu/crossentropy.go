@@ -82,10 +82,7 @@ func (e lossPass) softmax(z []float32, t int) {
 	if e.dh == nil {
 		return
 	}
-	f := float32(float64(w) / sum)
-	for i := range z {
-		z[i] *= f
-	}
+	k.scale(z, float32(float64(w)/sum))
 	z[y] -= w
 }
 

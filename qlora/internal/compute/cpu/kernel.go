@@ -18,7 +18,10 @@ type kernels struct {
 	swiglu     func(dst, g, u []float32)
 	swigluBack func(dg, du, dm, g, u []float32)
 	dot        func(a, b []float32) float32
+	dotBF16    func(x []float32, w []uint16) float32
+	dotI8      func(x []float32, w []int8) float32
 	axpy       func(y, x []float32, a float32) // y += a·x
+	scale      func(x []float32, a float32)    // x *= a
 
 	// ceiling runs independent multiply-adds in registers and returns how many
 	// floating-point operations that were; nil where there is no such loop.
@@ -30,7 +33,7 @@ func goKernels() kernels {
 	return kernels{
 		name: "go", mr: 4, nr: 4, tile: tileGo, pack: packGo,
 		expSum: expSumGo, max: maxGo, swiglu: swigluGo, swigluBack: swigluBackGo,
-		dot: dot32Go, axpy: axpyGo,
+		dot: dot32Go, dotBF16: dotBF16Go, dotI8: dotI8Go, axpy: axpyGo, scale: scaleGo,
 	}
 }
 
@@ -62,27 +65,5 @@ func tileGo(c []float32, ldc int, a, b []float32, k int, alpha float32, add bool
 				row[j] = alpha * s[4*i+j]
 			}
 		}
-	}
-}
-
-func dot32Go(a, b []float32) float32 {
-	var s [4]float32
-	n := len(a) &^ 3
-	for i := 0; i < n; i += 4 {
-		x, y := a[i:i+4:i+4], b[i:i+4:i+4]
-		s[0] += x[0] * y[0]
-		s[1] += x[1] * y[1]
-		s[2] += x[2] * y[2]
-		s[3] += x[3] * y[3]
-	}
-	for i := n; i < len(a); i++ {
-		s[i-n] += a[i] * b[i]
-	}
-	return s[0] + s[1] + s[2] + s[3]
-}
-
-func axpyGo(y, x []float32, a float32) {
-	for i, v := range x {
-		y[i] += a * v
 	}
 }

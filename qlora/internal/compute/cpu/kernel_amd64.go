@@ -35,16 +35,9 @@ func avx512Kernels() kernels {
 		_, _, _ = c[13*ldc+31], a[:14*depth], b[:32*depth]
 		tile14x32(&c[0], ldc, first(a), first(b), depth, alpha, add)
 	}
+	vectors512(&k)
 	k.ceiling = func(rounds int) int { fma512(rounds); return rounds * 28 * 32 }
 	return k
-}
-
-// first is the address of a slice that may be empty.
-func first(x []float32) *float32 {
-	if len(x) == 0 {
-		return nil
-	}
-	return &x[0]
 }
 
 //go:noescape

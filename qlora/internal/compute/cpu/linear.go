@@ -61,7 +61,38 @@ func (d *Device) base(y []float32, x activation, w *weight, n int, add bool) {
 		d.baseInt8(y, x, w, n, add)
 		return
 	}
+	if n <= fewTokens {
+		d.baseFew(y, x.x, w, n, add)
+		return
+	}
 	d.multiply(product{m: n, n: w.rows, k: w.cols, a: byLane(x.x, w.cols), b: w.lanes(), c: y, ldc: w.rows, alpha: 1, add: add})
+}
+
+// baseFew reads the weight as it lies, once: decoding.
+func (d *Device) baseFew(y, x []float32, w *weight, n int, add bool) {
+	d.pool.rows(w.rows, n*w.cols, func(_ *worker, lo, hi int) {
+		for o := lo; o < hi; o++ {
+			for t := range n {
+				v := d.dotRow(x[t*w.cols:(t+1)*w.cols], w, o)
+				if add {
+					v += y[t*w.rows+o]
+				}
+				y[t*w.rows+o] = v
+			}
+		}
+	})
+}
+
+func (d *Device) dotRow(x []float32, w *weight, o int) float32 {
+	at, end := o*w.cols, (o+1)*w.cols
+	switch {
+	case w.f != nil:
+		return d.kern.dot(x, w.f[at:end])
+	case w.h != nil:
+		return d.kern.dotBF16(x, w.h[at:end])
+	default:
+		return d.kern.dotI8(x, w.q[at:end]) * w.scale[o]
+	}
 }
 
 // lowRank computes u = dropout(x) Aᵀ and adds scale·u Bᵀ to y.

@@ -1,0 +1,47 @@
+package cpu
+
+func dot32Go(a, b []float32) float32 {
+	var s [4]float32
+	n := len(a) &^ 3
+	for i := 0; i < n; i += 4 {
+		x, y := a[i:i+4:i+4], b[i:i+4:i+4]
+		s[0] += x[0] * y[0]
+		s[1] += x[1] * y[1]
+		s[2] += x[2] * y[2]
+		s[3] += x[3] * y[3]
+	}
+	for i := n; i < len(a); i++ {
+		s[i-n] += a[i] * b[i]
+	}
+	return s[0] + s[1] + s[2] + s[3]
+}
+
+func dotBF16Go(x []float32, w []uint16) float32 {
+	var s [4]float32
+	x = x[:len(w)]
+	for i, v := range w {
+		s[i%4] += x[i] * fromBF16(v)
+	}
+	return s[0] + s[1] + s[2] + s[3]
+}
+
+func dotI8Go(x []float32, w []int8) float32 {
+	var s [4]float32
+	x = x[:len(w)]
+	for i, v := range w {
+		s[i%4] += x[i] * float32(v)
+	}
+	return s[0] + s[1] + s[2] + s[3]
+}
+
+func axpyGo(y, x []float32, a float32) {
+	for i, v := range x {
+		y[i] += a * v
+	}
+}
+
+func scaleGo(x []float32, a float32) {
+	for i := range x {
+		x[i] *= a
+	}
+}

@@ -1,0 +1,77 @@
+//go:build !noasm
+
+package cpu
+
+// vectors512 replaces the portable loops of k.
+func vectors512(k *kernels) {
+	k.expSum = func(dst, src []float32, shift float32) float32 {
+		_ = dst[:len(src)]
+		return expSum512(first(dst), first(src), len(src), shift)
+	}
+	k.max = func(x []float32) float32 {
+		if len(x) == 0 {
+			return maxGo(x)
+		}
+		return max512(&x[0], len(x))
+	}
+	k.swiglu = func(dst, g, u []float32) {
+		_, _ = dst[:len(g)], u[:len(g)]
+		swiglu512(first(dst), first(g), first(u), len(g))
+	}
+	k.swigluBack = func(dg, du, dm, g, u []float32) {
+		_, _, _, _ = dg[:len(g)], du[:len(g)], dm[:len(g)], u[:len(g)]
+		swigluBack512(first(dg), first(du), first(dm), first(g), first(u), len(g))
+	}
+	k.dot = func(a, b []float32) float32 {
+		_ = b[:len(a)]
+		return dot512F32(first(a), first(b), len(a))
+	}
+	k.dotBF16 = func(x []float32, w []uint16) float32 {
+		_ = x[:len(w)]
+		return dot512BF16(first(x), first(w), len(w))
+	}
+	k.dotI8 = func(x []float32, w []int8) float32 {
+		_ = x[:len(w)]
+		return dot512I8(first(x), first(w), len(w))
+	}
+	k.axpy = func(y, x []float32, a float32) {
+		_ = y[:len(x)]
+		axpy512(first(y), first(x), len(x), a)
+	}
+	k.scale = func(x []float32, a float32) { scale512(first(x), len(x), a) }
+}
+
+// first is the address of a slice that may be empty.
+func first[T any](x []T) *T {
+	if len(x) == 0 {
+		return nil
+	}
+	return &x[0]
+}
+
+//go:noescape
+func expSum512(dst, src *float32, n int, shift float32) float32
+
+//go:noescape
+func max512(x *float32, n int) float32
+
+//go:noescape
+func swiglu512(dst, gate, up *float32, n int)
+
+//go:noescape
+func swigluBack512(dgate, dup, dm, gate, up *float32, n int)
+
+//go:noescape
+func dot512F32(x, w *float32, n int) float32
+
+//go:noescape
+func dot512BF16(x *float32, w *uint16, n int) float32
+
+//go:noescape
+func dot512I8(x *float32, w *int8, n int) float32
+
+//go:noescape
+func axpy512(y, x *float32, n int, a float32)
+
+//go:noescape
+func scale512(x *float32, n int, a float32)

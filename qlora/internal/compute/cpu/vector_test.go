@@ -1,0 +1,94 @@
+package cpu
+
+import (
+	"math"
+	"testing"
+)
+
+// TestExponential holds every path against math.Exp over the whole range, and at
+// the values that are special.
+func TestExponential(t *testing.T) {
+	for _, k := range available() {
+		var x []float32
+		for v := -87.3; v < 88.3; v += 0.00731 {
+			x = append(x, float32(v))
+		}
+		y := make([]float32, len(x))
+		k.expSum(y, x, 0)
+		worst := 0.0
+		for i, v := range x {
+			want := math.Exp(float64(v))
+			worst = max(worst, math.Abs(float64(y[i])-want)/want)
+		}
+		if worst > 2e-7 {
+			t.Errorf("%s: relative error %.3g", k.name, worst)
+		}
+		inf, nan := float32(math.Inf(1)), float32(math.NaN())
+		special := []float32{0, -inf, -200, nan, -88, 1}
+		got := make([]float32, len(special))
+		k.expSum(got, special, 0)
+		if got[0] != 1 || got[1] != 0 || got[2] != 0 || got[3] == got[3] || got[4] != 0 {
+			t.Errorf("%s: exp of %v is %v", k.name, special, got)
+		}
+		if k.expSum(got[:1], []float32{200}, 0) < math.MaxFloat32/4 {
+			t.Errorf("%s: exp(200) is %v", k.name, got[0])
+		}
+	}
+}
+
+// TestVectorsAgree compares each path with the portable loops at every length
+// around the vector widths.
+func TestVectorsAgree(t *testing.T) {
+	ref := goKernels()
+	for _, k := range available() {
+		for n := range 150 {
+			a, b, c := ramp(n, 1), ramp(n, 2), ramp(n, 3)
+			h, q := make([]uint16, n), make([]int8, n)
+			for i := range n {
+				h[i], q[i] = toBF16(b[i]), int8(i*37)
+			}
+			near := func(what string, got, want float32) {
+				t.Helper()
+				if math.Abs(float64(got-want)) > 1e-5*(1+math.Abs(float64(want))) {
+					t.Fatalf("%s %s n=%d: %v, want %v", k.name, what, n, got, want)
+				}
+			}
+			all := func(what string, got, want []float32) {
+				t.Helper()
+				for i := range want {
+					near(what, got[i], want[i])
+				}
+			}
+			near("dot", k.dot(a, b), ref.dot(a, b))
+			near("dotBF16", k.dotBF16(a, h), ref.dotBF16(a, h))
+			near("dotI8", k.dotI8(a, q)/1000, ref.dotI8(a, q)/1000)
+			if n > 0 {
+				near("max", k.max(a), ref.max(a))
+			}
+			x, y := make([]float32, n), make([]float32, n)
+			near("expSum", k.expSum(x, a, 0.5), ref.expSum(y, a, 0.5))
+			all("exp", x, y)
+			k.swiglu(x, a, b)
+			ref.swiglu(y, a, b)
+			all("swiglu", x, y)
+			x2, y2 := make([]float32, n), make([]float32, n)
+			k.swigluBack(x, x2, c, a, b)
+			ref.swigluBack(y, y2, c, a, b)
+			all("swiglu gate gradient", x, y)
+			all("swiglu up gradient", x2, y2)
+			k.axpy(x, a, 0.3)
+			ref.axpy(y, a, 0.3)
+			k.scale(x, 1.7)
+			ref.scale(y, 1.7)
+			all("axpy and scale", x, y)
+		}
+	}
+}
+
+func ramp(n, seed int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32((i*7919+seed*104729)%2001-1000) / 250
+	}
+	return x
+}
