@@ -41,14 +41,6 @@ func (s *Store) Save(ctx context.Context, st State) error {
 	}
 	s.last = s.env.Now()
 	s.serial++
-	if s.skip.uniqueName {
-		s.serial = 1
-	}
-	if s.skip.rotateFirst {
-		if err := s.rotate(s.opts.Keep - 1); err != nil {
-			return err
-		}
-	}
 	temp := fmt.Sprintf("%s%08d", tempPrefix, s.serial)
 	if err := s.write(ctx, temp, st); err != nil {
 		// A failed sync may leave pages that look clean: these files are never

@@ -82,7 +82,7 @@ type Store struct {
 // each step is needed.
 type skips struct {
 	fileSync, manifestSync, tempDirSync, parentSync bool
-	manifestSum, fileSum, rotateFirst, uniqueName   bool
+	manifestSum, fileSum                            bool
 }
 
 // Open makes the folder if need be, takes its lock, removes what an interrupted
@@ -152,7 +152,9 @@ func parseName(name string) (step, serial int64, ok bool) {
 	return step, serial, err == nil && n == 2 && name == checkpointName(step, serial)
 }
 
-func checkpointName(step, serial int64) string { return fmt.Sprintf("%s%012d-%08d", prefix, step, serial) }
+func checkpointName(step, serial int64) string {
+	return fmt.Sprintf("%s%012d-%08d", prefix, step, serial)
+}
 
 // sweep removes temporary folders and finds the largest serial in use, also in
 // quarantine. Unknown names are left alone.

@@ -5,12 +5,15 @@ import (
 	"fmt"
 )
 
-// DType is the element type as the header spells it.
+// DType is the element type as the header spells it: "F64", "F32", "F16",
+// "BF16", "I64", "U8", "BOOL" and the like. The types of less than a byte (F4,
+// F6_E2M3, F6_E3M2) are refused by name.
 type DType string
 
 var sizes = map[DType]int{
 	"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1,
-	"U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
+	"U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1, "C64": 8,
+	"F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "F8_E4M3FNUZ": 1, "F8_E5M2FNUZ": 1,
 }
 
 // Size returns the bytes of one element, 0 for an unknown type.
@@ -71,6 +74,17 @@ type NotFoundError struct{ Tensor string }
 
 // Error implements error.
 func (e *NotFoundError) Error() string { return fmt.Sprintf("safetensors: no tensor %q", e.Tensor) }
+
+// TypeError reports a tensor that cannot be widened to float32.
+type TypeError struct {
+	Tensor string
+	DType  DType
+}
+
+// Error implements error.
+func (e *TypeError) Error() string {
+	return fmt.Sprintf("safetensors: tensor %q is %s, want F32, F16 or BF16", e.Tensor, e.DType)
+}
 
 // checkedSize returns the byte size of a shape, or false on overflow.
 func checkedSize(shape []int, elem int) (int64, bool) {

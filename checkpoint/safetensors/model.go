@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -17,7 +19,18 @@ const (
 	IndexFile  = "model.safetensors.index.json"
 )
 
-// Model is the tensors of a model directory, over one file or several.
+// Limits of an index file: its bytes and the shards it may name.
+const (
+	maxIndexBytes = 64 << 20
+	maxShards     = 4096
+)
+
+// ErrPickleRefused is wrapped when a directory holds weights in PyTorch's pickle
+// format only. Reading pickles can run code, so this package never does.
+var ErrPickleRefused = errors.New("safetensors: weights in pickle format are refused")
+
+// Model is the tensors of a model directory, over one file or several. Its
+// methods are safe for concurrent use.
 type Model struct {
 	shards  map[string]*Reader
 	files   []io.Closer
@@ -33,70 +46,111 @@ type ShardError struct {
 
 // Error implements error.
 func (e *ShardError) Error() string {
-	return fmt.Sprintf("shard %s: %v; download the file again or remove it from %s", e.Shard, e.Err, IndexFile)
+	return fmt.Sprintf("shard %s: %v; fetch this file again", e.Shard, e.Err)
 }
 
 // Unwrap returns the cause.
 func (e *ShardError) Unwrap() error { return e.Err }
 
-// OpenModel opens model.safetensors, or the shards that the index names. Shard
-// names must be plain file names: nothing outside the directory is opened.
+// OpenModel opens model.safetensors or, where there is none, the shards that
+// model.safetensors.index.json names (transformers chooses in that order). Shard
+// names must be plain file names of regular files. Whether a symbolic link may
+// lead out of the directory is the file system's choice: os.DirFS allows it,
+// os.Root.FS refuses it.
 func OpenModel(fsys fs.FS) (*Model, error) {
 	m := &Model{shards: map[string]*Reader{}, of: map[string]string{}}
-	err := m.open(fsys)
-	if err != nil {
+	if err := m.open(fsys); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	slices.SortFunc(m.tensors, func(a, b Info) int { return strings.Compare(a.Name, b.Name) })
 	return m, nil
 }
 
+// OpenDir opens a model directory that nothing is read outside of, not even
+// through symbolic links. For a hub's cache, whose snapshots link to blobs beside
+// them, use OpenModel(os.DirFS(dir)).
+func OpenDir(dir string) (*Model, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	m, err := OpenModel(root.FS())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return m, nil
+}
+
 func (m *Model) open(fsys fs.FS) error {
-	index, err := fs.ReadFile(fsys, IndexFile)
-	if errors.Is(err, fs.ErrNotExist) {
+	_, err := fs.Stat(fsys, SingleFile)
+	if err == nil {
 		return m.openShard(fsys, SingleFile)
 	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return &ShardError{SingleFile, err}
+	}
+	weightMap, err := readIndex(fsys)
 	if err != nil {
 		return err
 	}
-	var idx struct {
-		WeightMap map[string]string `json:"weight_map"`
+	shards := slices.Compact(slices.Sorted(maps.Values(weightMap)))
+	if len(shards) > maxShards {
+		return fmt.Errorf("%s: names %d shards, at most %d are opened", IndexFile, len(shards), maxShards)
 	}
-	if err := json.Unmarshal(index, &idx); err != nil {
-		return fmt.Errorf("%s: %w", IndexFile, err)
-	}
-	if len(idx.WeightMap) == 0 {
-		return fmt.Errorf("%s: weight_map is empty", IndexFile)
-	}
-	for _, shard := range idx.WeightMap {
-		if m.shards[shard] != nil {
-			continue
-		}
-		if path.Base(shard) != shard || strings.ContainsAny(shard, `\:`) || !fs.ValidPath(shard) {
+	for _, shard := range shards {
+		if path.Base(shard) != shard || strings.ContainsAny(shard, `\:`) || !fs.ValidPath(shard) || shard == "." {
 			return fmt.Errorf("%s: shard name %q is not a plain file name", IndexFile, shard)
 		}
+	}
+	for _, shard := range shards {
 		if err := m.openShard(fsys, shard); err != nil {
 			return err
 		}
 	}
-	return m.checkIndex(idx.WeightMap)
+	return m.checkIndex(weightMap)
+}
+
+func readIndex(fsys fs.FS) (map[string]string, error) {
+	f, err := fsys.Open(IndexFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, noWeights(fsys)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxIndexBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", IndexFile, err)
+	}
+	if len(data) > maxIndexBytes {
+		return nil, fmt.Errorf("%s: longer than %d bytes", IndexFile, maxIndexBytes)
+	}
+	var idx struct {
+		WeightMap map[string]string `json:"weight_map"`
+	}
+	if err := json.Unmarshal(data, &idx); err != nil {
+		return nil, fmt.Errorf("%s: %w", IndexFile, err)
+	}
+	if len(idx.WeightMap) == 0 {
+		return nil, fmt.Errorf("%s: weight_map is missing or empty", IndexFile)
+	}
+	return idx.WeightMap, nil
+}
+
+// noWeights says what is wrong with a directory that has no safetensors.
+func noWeights(fsys fs.FS) error {
+	for _, pattern := range []string{"pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt"} {
+		if found, _ := fs.Glob(fsys, pattern); len(found) > 0 {
+			return fmt.Errorf("%s: %w; convert it to safetensors where you trust it", found[0], ErrPickleRefused)
+		}
+	}
+	return fmt.Errorf("neither %s nor %s is in the model directory: %w", SingleFile, IndexFile, fs.ErrNotExist)
 }
 
 func (m *Model) openShard(fsys fs.FS, name string) error {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return &ShardError{name, err}
-	}
-	m.files = append(m.files, f)
-	st, err := f.Stat()
-	if err != nil {
-		return &ShardError{name, err}
-	}
-	at, ok := f.(io.ReaderAt)
-	if !ok || !st.Mode().IsRegular() {
-		return &ShardError{name, errors.New("not a regular file with random access")}
-	}
-	r, err := NewReader(at, st.Size(), DefaultLimits())
+	r, err := m.openReader(fsys, name)
 	if err != nil {
 		return &ShardError{name, err}
 	}
@@ -111,9 +165,34 @@ func (m *Model) openShard(fsys fs.FS, name string) error {
 	return nil
 }
 
+var errNotRegular = errors.New("not a regular file with random access")
+
+func (m *Model) openReader(fsys fs.FS, name string) (*Reader, error) {
+	// Before opening: a named pipe would block until somebody writes.
+	if st, err := fs.Stat(fsys, name); err != nil {
+		return nil, err
+	} else if !st.Mode().IsRegular() {
+		return nil, errNotRegular
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	m.files = append(m.files, f)
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	at, ok := f.(io.ReaderAt)
+	if !ok || !st.Mode().IsRegular() {
+		return nil, errNotRegular
+	}
+	return NewReader(at, st.Size(), DefaultLimits())
+}
+
 func (m *Model) checkIndex(weightMap map[string]string) error {
-	for tensor, shard := range weightMap {
-		if m.of[tensor] != shard {
+	for _, tensor := range slices.Sorted(maps.Keys(weightMap)) {
+		if shard := weightMap[tensor]; m.of[tensor] != shard {
 			return &ShardError{shard, fmt.Errorf("lacks tensor %q that %s places there", tensor, IndexFile)}
 		}
 	}
@@ -129,6 +208,12 @@ func (m *Model) Close() error {
 	m.files = nil
 	return errors.Join(errs...)
 }
+
+// Shards returns the names of the files, sorted.
+func (m *Model) Shards() []string { return slices.Sorted(maps.Keys(m.shards)) }
+
+// Reader returns one file of the model, nil if there is none of that name.
+func (m *Model) Reader(shard string) *Reader { return m.shards[shard] }
 
 // Tensors returns all tensors sorted by name. The slice must not be changed.
 func (m *Model) Tensors() []Info { return m.tensors }
@@ -168,7 +253,11 @@ func (m *Model) Float32(name string) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.Float32(name)
+	v, err := r.Float32(name)
+	if err != nil {
+		return nil, &ShardError{m.of[name], err}
+	}
+	return v, nil
 }
 
 // ReadFloat32 fills dst with a tensor's elements from index first on.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
+	"unicode/utf8"
 )
 
 // Tensor is a description and the function that streams its bytes. Only Name,
@@ -32,6 +34,9 @@ func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 	for _, t := range tensors {
 		size, _ := checkedSize(t.Shape, t.DType.Size())
 		c := &countWriter{w: w}
+		if t.Data == nil {
+			return fmt.Errorf("safetensors: write %q: no data", t.Name)
+		}
 		if err := t.Data(c); err != nil {
 			return fmt.Errorf("safetensors: write %q: %w", t.Name, err)
 		}
@@ -53,9 +58,21 @@ func (c *countWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// headerEntry is one tensor as the header spells it.
+type headerEntry struct {
+	DType   DType    `json:"dtype"`
+	Shape   []int    `json:"shape"`
+	Offsets [2]int64 `json:"data_offsets"`
+}
+
 func encodeHeader(tensors []Tensor, metadata map[string]string) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('{')
+	for k, v := range metadata {
+		if !plainUnicode(k) || !plainUnicode(v) {
+			return nil, fmt.Errorf("safetensors: metadata %q is not valid Unicode", k)
+		}
+	}
 	if len(metadata) > 0 {
 		if err := member(&b, "__metadata__", metadata); err != nil {
 			return nil, err
@@ -64,16 +81,16 @@ func encodeHeader(tensors []Tensor, metadata map[string]string) ([]byte, error) 
 	seen, pos := map[string]bool{"__metadata__": true}, int64(0)
 	for _, t := range tensors {
 		size, ok := checkedSize(t.Shape, t.DType.Size())
-		if !ok || t.DType.Size() == 0 || seen[t.Name] {
-			return nil, fmt.Errorf("safetensors: cannot write %q: duplicate name, unknown type %s or overflowing shape %v", t.Name, t.DType, t.Shape)
+		if !ok || t.DType.Size() == 0 || seen[t.Name] || pos > math.MaxInt64-size || !plainUnicode(t.Name) {
+			return nil, fmt.Errorf("safetensors: cannot write %q: duplicate or invalid name, unknown type %s or overflowing shape %v", t.Name, t.DType, t.Shape)
 		}
 		seen[t.Name] = true
 		shape := t.Shape
 		if shape == nil {
 			shape = []int{}
 		}
-		offsets := []int64{pos, pos + size}
-		if err := member(&b, t.Name, rawInfo{t.DType, shape, &offsets}); err != nil {
+		offsets := [2]int64{pos, pos + size}
+		if err := member(&b, t.Name, headerEntry{t.DType, shape, offsets}); err != nil {
 			return nil, err
 		}
 		pos += size
@@ -84,6 +101,9 @@ func encodeHeader(tensors []Tensor, metadata map[string]string) ([]byte, error) 
 	}
 	return b.Bytes(), nil
 }
+
+// plainUnicode reports whether encoding/json keeps s as it is.
+func plainUnicode(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, utf8.RuneError) }
 
 func member(b *bytes.Buffer, key string, v any) error {
 	if b.Len() > 1 {
@@ -114,6 +134,23 @@ func BF16Tensor(name string, shape []int, data []float32) Tensor {
 	})
 }
 
+// F16Tensor returns a half precision tensor, rounded to nearest even.
+func F16Tensor(name string, shape []int, data []float32) Tensor {
+	return encoded(name, "F16", shape, data, func(b []byte, v float32) []byte {
+		return binary.LittleEndian.AppendUint16(b, F16(v))
+	})
+}
+
+// CopyTensor returns a tensor whose bytes are those of from, unchanged.
+func CopyTensor(info Info, from *io.SectionReader) Tensor {
+	return Tensor{info, func(w io.Writer) error {
+		if _, err := from.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		return copySection(w, from)
+	}}
+}
+
 func encoded(name string, t DType, shape []int, data []float32, put func([]byte, float32) []byte) Tensor {
 	return Tensor{Info{Name: name, DType: t, Shape: shape}, func(w io.Writer) error {
 		buf := make([]byte, 0, 1<<16)
@@ -128,4 +165,13 @@ func encoded(name string, t DType, shape []int, data []float32, put func([]byte,
 		}
 		return nil
 	}}
+}
+
+// copySection streams a tensor's bytes unchanged.
+func copySection(w io.Writer, sec *io.SectionReader) error {
+	n, err := io.Copy(w, sec)
+	if err == nil && n != sec.Size() {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }
