@@ -1,19 +1,17 @@
-// Package classifier trains and runs the four-class judge: a small head over the
-// pooled features of a Backbone, with focal loss, early stopping on macro F1,
-// checkpoints with exact resume, and predictions that fail closed.
+// Package classifier trains and uses a four-class judge: a focal loss, a linear
+// head, and any source of feature vectors behind the small Backbone interface.
 //
-// FocalLoss works alone on plain slices. Train and Predict know the backbone only
-// through an interface, so features may come from a file (Vectors), from hashed
-// character n-grams (NGrams) or from a language model that is fine-tuned together
-// with the head (TrainableBackbone).
+//	loss, grad, err := classifier.FocalLoss{Gamma: 2, Weights: w}.Mean(logits, targets)
 //
-// Files: focal.go the loss, classweights.go weights from counts, head.go the layers,
-// adamw.go and schedule.go the optimiser, backbone.go the interfaces, vectors.go and
-// ngrams.go two backbones without a model, options.go, train.go the loop, steps.go one
-// step, screen.go the first pass over the data, progress.go what is reported,
-// resume.go checkpoints, predict.go, decide.go, file.go the saved form.
+// The loss works alone on plain slices. Train runs a head over a frozen Backbone,
+// or together with a TrainableBackbone such as a language model with adapters.
+// Predict fails closed: what cannot be read or scored becomes ESCALATION and is
+// counted.
 //
-// What it does not do: it computes no metrics beyond those that steer training
-// (package eval does), pools no hidden states and holds no language model; the head
-// and a backbone's own weights are clipped separately, each by its own norm.
+// Files: focal.go the loss, head.go the head, adam.go its optimiser, train.go the
+// loop, resume.go checkpoints, judge.go saving and predicting, backbone.go.
+//
+// What it does not do: it computes no features itself, has no multi-layer head,
+// and evaluates nothing beyond the macro F1 that early stopping needs; see
+// package eval.
 package classifier
