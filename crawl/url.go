@@ -2,6 +2,7 @@ package crawl
 
 import (
 	"errors"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -79,14 +80,18 @@ func canonicalURL(in *url.URL) (*url.URL, error) {
 
 func canonicalHost(u *url.URL) (string, error) {
 	name := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-	if !strings.Contains(name, ":") {
+	if strings.Contains(name, ":") {
+		ip, err := netip.ParseAddr(name)
+		if err != nil || ip.Zone() != "" {
+			return "", errHost
+		}
+		name = "[" + ip.String() + "]"
+	} else {
 		ascii, err := idna.Lookup.ToASCII(name)
 		if err != nil || ascii == "" {
 			return "", errHost
 		}
 		name = ascii
-	} else {
-		name = "[" + name + "]"
 	}
 	port := u.Port()
 	if port == "" || port == defaultPort(u.Scheme) {
