@@ -8,15 +8,15 @@ import (
 	"github.com/borea-go/borea/qlora/internal/compute"
 )
 
-// ceiling measures the FLOP/s of one core's registers.
-func ceiling(k kernels) float64 {
-	if k.ceiling == nil {
+// ceiling measures the operations a second that one core's registers reach.
+func ceiling(loop func(rounds int) int) float64 {
+	if loop == nil {
 		return 0
 	}
 	best := 0.0
 	for range 5 {
 		t := time.Now()
-		flop := k.ceiling(1 << 19)
+		flop := loop(1 << 19)
 		best = max(best, float64(flop)/time.Since(t).Seconds())
 	}
 	return best
@@ -37,8 +37,14 @@ func measure(b *testing.B, d *Device, operations float64, f func()) {
 	}
 	rate := operations / best.Seconds() / float64(len(d.pool.workers))
 	b.ReportMetric(rate/1e9, "best-Gop/s/core")
-	if c := ceiling(d.kern); c > 0 {
+	if c := ceiling(d.kern.ceiling); c > 0 {
 		b.ReportMetric(100*rate/c, "%f32-ceiling")
+	}
+	if d.kern.ints == nil {
+		return
+	}
+	if c := ceiling(d.kern.ints.ceiling); c > 0 {
+		b.ReportMetric(100*rate/c, "%int8-ceiling")
 	}
 }
 

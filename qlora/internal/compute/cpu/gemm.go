@@ -1,5 +1,10 @@
 package cpu
 
+import (
+	"math"
+	"unsafe"
+)
+
 // product is C = alpha·A·B (+ C): A has m lanes, B has n lanes, both have depth
 // k; C is row-major with rows ldc apart.
 type product struct {
@@ -28,8 +33,9 @@ func (d *Device) multiply(p product) {
 	if p.m == 0 || p.n == 0 {
 		return
 	}
-	packed := d.packLeft(p)
-	rows, cols := d.split(p)
+	g := grid{mr: d.kern.mr, nr: d.kern.nr, pack: d.kern.pack}
+	packed := d.packLeft(p, g, false)
+	rows, cols := g.split(p)
 	across := (p.n + cols - 1) / cols
 	d.pool.run(across*((p.m+rows-1)/rows), func(w *worker, task int) {
 		i, j := task/across*rows, task%across*cols
@@ -37,14 +43,20 @@ func (d *Device) multiply(p product) {
 	})
 }
 
+// grid is the micro-tile of a product and what packs its panels.
+type grid struct {
+	mr, nr int
+	pack   func(o operand, dst []float32, width, l0, lanes, k0, k int)
+}
+
 // split chooses the block of C that is one task, from the shape alone.
-func (d *Device) split(p product) (rows, cols int) {
-	rows, cols = roundUp(min(p.m, leftBlock), d.kern.mr), roundUp(min(p.n, rightBlock), d.kern.nr)
-	for tasks(p, rows, cols) < minTasks && (rows > 4*d.kern.mr || cols > 2*d.kern.nr) {
-		if rows/d.kern.mr > cols/d.kern.nr || cols <= 2*d.kern.nr {
-			rows = roundUp(rows/2, d.kern.mr)
+func (g grid) split(p product) (rows, cols int) {
+	rows, cols = roundUp(min(p.m, leftBlock), g.mr), roundUp(min(p.n, rightBlock), g.nr)
+	for tasks(p, rows, cols) < minTasks && (rows > 4*g.mr || cols > 2*g.nr) {
+		if rows/g.mr > cols/g.nr || cols <= 2*g.nr {
+			rows = roundUp(rows/2, g.mr)
 		} else {
-			cols = roundUp(cols/2, d.kern.nr)
+			cols = roundUp(cols/2, g.nr)
 		}
 	}
 	return rows, cols
@@ -54,11 +66,19 @@ func tasks(p product, rows, cols int) int {
 	return (p.m + rows - 1) / rows * ((p.n + cols - 1) / cols)
 }
 
+// flip adds 128 to the four bytes of each word.
+func flip(panel []float32) {
+	for i, v := range unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(panel))), len(panel)) {
+		panel[i] = math.Float32frombits(v ^ 0x80808080)
+	}
+}
+
 func roundUp(n, unit int) int { return (n + unit - 1) / unit * unit }
 
-// packLeft packs A as [depth block][panel of mr lanes][k][mr].
-func (d *Device) packLeft(p product) []float32 {
-	mr := d.kern.mr
+// packLeft packs A as [depth block][panel of mr lanes][k][mr]; with offset it
+// adds 128 to each byte.
+func (d *Device) packLeft(p product, g grid, offset bool) []float32 {
+	mr := g.mr
 	panels := (p.m + mr - 1) / mr
 	dst := d.scratch.floats(slotA, panels*mr*p.k)
 	blocks := (p.k + depthBlock - 1) / depthBlock
@@ -66,7 +86,11 @@ func (d *Device) packLeft(p product) []float32 {
 		for i := lo; i < hi; i++ {
 			k0, l0 := i/panels*depthBlock, i%panels*mr
 			k := min(depthBlock, p.k-k0)
-			d.kern.pack(p.a, dst[panels*mr*k0+l0*k:], mr, l0, min(mr, p.m-l0), k0, k)
+			panel := dst[panels*mr*k0+l0*k:][:mr*k]
+			g.pack(p.a, panel, mr, l0, min(mr, p.m-l0), k0, k)
+			if offset {
+				flip(panel)
+			}
 		}
 	})
 	return dst

@@ -1,16 +1,54 @@
 package cpu
 
+import "unsafe"
+
+// intKernels multiplies int8 codes on panels of words: four codes of
+// neighbouring depth a word.
+type intKernels struct {
+	name   string
+	mr, nr int
+	// offset says that the left codes need 128 added.
+	offset bool
+	pack   func(o operand, dst []float32, width, l0, lanes, k0, k int)
+	tile   func(c []int32, ldc int, a, b []float32, k int, add bool)
+	// dot, where not nil, is the sum of (x+128)·w.
+	dot func(x, w []int8) int32
+	// ceiling is like that of kernels; nil where there is no such loop.
+	ceiling func(rounds int) int
+}
+
 // baseInt8 computes y[t,o] = s_t·s_o·Σ q_t q_o, or adds it, with an exact int32
 // sum. Activations that carry no codes are quantised here.
 func (d *Device) baseInt8(y []float32, x activation, w *weight, n int, add bool) {
 	if x.q == nil {
 		x = d.quantised(x.x, w.cols, n)
 	}
+	a, okA := words(x.q)
+	b, okB := words(w.q)
+	if n <= fewTokens || d.kern.ints == nil || w.cols%4 != 0 || !okA || !okB {
+		d.fewInt8(y, x, w, n, add)
+		return
+	}
+	k := w.cols / 4
+	d.blocksInt8(y, x.s, w, product{m: n, n: w.rows, k: k, a: byLane(a, k), b: byLane(b, k), add: add})
+}
+
+// words views codes as 32-bit words; false if they do not lie on such.
+func words(q []int8) ([]float32, bool) {
+	p := unsafe.Pointer(unsafe.SliceData(q))
+	if len(q) < 4 || uintptr(p)%4 != 0 {
+		return nil, false
+	}
+	return unsafe.Slice((*float32)(p), len(q)/4), true
+}
+
+// fewInt8 takes one dot product after another.
+func (d *Device) fewInt8(y []float32, x activation, w *weight, n int, add bool) {
 	d.pool.rows(w.rows, n*w.cols, func(_ *worker, lo, hi int) {
 		for o := lo; o < hi; o++ {
 			row := w.q[o*w.cols : (o+1)*w.cols]
 			for t := range n {
-				v := float32(dotInt8Go(x.q[t*w.cols:], row)) * (x.s[t] * w.scale[o])
+				v := float32(float32(d.dotCodes(x.q[t*w.cols:], row, w.sum[o])) * float32(x.s[t]*w.scale[o]))
 				if add {
 					v += y[t*w.rows+o]
 				}
@@ -18,6 +56,13 @@ func (d *Device) baseInt8(y []float32, x activation, w *weight, n int, add bool)
 			}
 		}
 	})
+}
+
+func (d *Device) dotCodes(x, w []int8, sum int32) int32 {
+	if k := d.kern.ints; k != nil && k.dot != nil {
+		return k.dot(x, w) - 128*sum
+	}
+	return dotInt8Go(x, w)
 }
 
 func dotInt8Go(x, w []int8) int32 {
@@ -29,13 +74,86 @@ func dotInt8Go(x, w []int8) int32 {
 	return s
 }
 
+// blocksInt8 is multiply on words, its depth counted in words.
+func (d *Device) blocksInt8(y, s []float32, w *weight, p product) {
+	g := grid{mr: d.kern.ints.mr, nr: d.kern.ints.nr, pack: d.kern.ints.pack}
+	left := d.packLeft(p, g, d.kern.ints.offset)
+	rows, cols := g.split(p)
+	across := (p.n + cols - 1) / cols
+	d.pool.run(across*((p.m+rows-1)/rows), func(wk *worker, task int) {
+		i, j := task/across*rows, task%across*cols
+		r, c := min(rows, p.m-i), min(cols, p.n-j)
+		acc := d.blockInt8(wk, p, g, left, i, r, j, c)
+		for t := range r {
+			to := y[(i+t)*w.rows+j:][:c]
+			d.kern.scaleSums(to, acc[t*c:(t+1)*c], s[i+t], w.scale[j:j+c], w.sum[j:j+c], d.kern.ints.offset, p.add)
+		}
+	})
+}
+
+// blockInt8 returns the sums of a block, [rows, cols].
+func (d *Device) blockInt8(w *worker, p product, g grid, left []float32, i, rows, j, cols int) []int32 {
+	whole := roundUp(p.m, g.mr)
+	acc, right := w.scratch.ints(rows*cols), w.scratch.floats(slotB, roundUp(cols, g.nr)*depthBlock)
+	for k0 := 0; k0 < p.k; k0 += depthBlock {
+		k := min(depthBlock, p.k-k0)
+		for l := 0; l < cols; l += g.nr {
+			g.pack(p.b, right[l*k:], g.nr, j+l, min(g.nr, cols-l), k0, k)
+		}
+		d.panelsInt8(acc, left[whole*k0+i*k:], right, rows, cols, k, k0 > 0)
+	}
+	return acc
+}
+
+func (d *Device) panelsInt8(acc []int32, a, b []float32, rows, cols, k int, add bool) {
+	t := d.kern.ints
+	var edge [14 * 32]int32
+	for j := 0; j < cols; j += t.nr {
+		for i := 0; i < rows; i += t.mr {
+			if i+t.mr <= rows && j+t.nr <= cols {
+				t.tile(acc[i*cols+j:], cols, a[i*k:], b[j*k:], k, add)
+				continue
+			}
+			t.tile(edge[:], t.nr, a[i*k:], b[j*k:], k, false)
+			for r := range min(t.mr, rows-i) {
+				moveSums(acc[(i+r)*cols+j:][:min(t.nr, cols-j)], edge[r*t.nr:], add)
+			}
+		}
+	}
+}
+
+func moveSums(dst, src []int32, add bool) {
+	for i := range dst {
+		if add {
+			dst[i] += src[i]
+		} else {
+			dst[i] = src[i]
+		}
+	}
+}
+
+// scaleSumsGo writes y = (acc - 128·sum)·s·scale, without the offset if there
+// is none, or adds it.
+func scaleSumsGo(y []float32, acc []int32, s float32, scale []float32, sum []int32, offset, add bool) {
+	for i, v := range acc {
+		if offset {
+			v -= 128 * sum[i]
+		}
+		r := float32(float32(v) * float32(s*scale[i]))
+		if add {
+			r += y[i]
+		}
+		y[i] = r
+	}
+}
+
 // codes writes the int8 codes of rows [lo, hi) of an activation that has any.
 func (d *Device) codes(a activation, cols, lo, hi int) {
 	if a.q == nil {
 		return
 	}
 	for t := lo; t < hi; t++ {
-		a.s[t] = quantiseGo(a.q[t*cols:(t+1)*cols], a.x[t*cols:(t+1)*cols])
+		a.s[t] = d.kern.quantise(a.q[t*cols:(t+1)*cols], a.x[t*cols:(t+1)*cols])
 	}
 }
 

@@ -23,6 +23,10 @@ type kernels struct {
 	axpy       func(y, x []float32, a float32) // y += a·x
 	scale      func(x []float32, a float32)    // x *= a
 
+	quantise  func(q []int8, x []float32) (scale float32)
+	scaleSums func(y []float32, acc []int32, s float32, scale []float32, sum []int32, offset, add bool)
+	ints      *intKernels // nil: one dot product after another
+
 	// ceiling runs independent multiply-adds in registers and returns how many
 	// floating-point operations that were; nil where there is no such loop.
 	ceiling func(rounds int) int
@@ -34,6 +38,7 @@ func goKernels() kernels {
 		name: "go", mr: 4, nr: 4, tile: tileGo, pack: packGo,
 		expSum: expSumGo, max: maxGo, swiglu: swigluGo, swigluBack: swigluBackGo,
 		dot: dot32Go, dotBF16: dotBF16Go, dotI8: dotI8Go, axpy: axpyGo, scale: scaleGo,
+		quantise: quantiseGo, scaleSums: scaleSumsGo,
 	}
 }
 

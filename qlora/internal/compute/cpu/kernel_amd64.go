@@ -24,6 +24,12 @@ func avx2Kernels() kernels {
 		_, _, _ = c[5*ldc+15], a[:6*depth], b[:16*depth]
 		tile6x16(&c[0], ldc, first(a), first(b), depth, alpha, add)
 	}
+	for _, i := range integers() {
+		if i.mr == k.mr {
+			k.ints = &i
+			break
+		}
+	}
 	k.ceiling = func(rounds int) int { fma256(rounds); return rounds * 12 * 16 }
 	return k
 }
@@ -36,6 +42,15 @@ func avx512Kernels() kernels {
 		tile14x32(&c[0], ldc, first(a), first(b), depth, alpha, add)
 	}
 	vectors512(&k)
+	k.ints = &integers()[0]
+	k.quantise = quantise512
+	k.scaleSums = func(y []float32, acc []int32, s float32, scale []float32, sum []int32, offset, add bool) {
+		if !offset {
+			scaleSumsGo(y, acc, s, scale, sum, offset, add)
+			return
+		}
+		scaleSums512(y, acc, s, scale, sum, add)
+	}
 	k.ceiling = func(rounds int) int { fma512(rounds); return rounds * 28 * 32 }
 	return k
 }

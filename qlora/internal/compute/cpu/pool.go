@@ -58,6 +58,7 @@ func (p pool) rows(n, cost int, f func(w *worker, lo, hi int)) {
 type scratch struct {
 	f [slots][]float32
 	q []int8
+	i []int32
 }
 
 // The regions of scratch.
@@ -93,4 +94,12 @@ func (s *scratch) bytes(n int) []int8 {
 		s.q = make([]int8, n)
 	}
 	return s.q[:n]
+}
+
+// ints returns the int32 region with n elements.
+func (s *scratch) ints(n int) []int32 {
+	if cap(s.i) < n {
+		s.i = make([]int32, n)
+	}
+	return s.i[:n]
 }

@@ -16,6 +16,7 @@ type weight struct {
 	h          []uint16  // bfloat16
 	q          []int8    // codes, w = q·scale[row]
 	scale      []float32 // [rows]
+	sum        []int32   // [rows], of the codes
 }
 
 // Rows implements compute.Weight.
@@ -29,7 +30,7 @@ func (w *weight) Format() compute.Format { return w.format }
 
 // Bytes implements compute.Weight.
 func (w *weight) Bytes() int64 {
-	return int64(4*len(w.f) + 2*len(w.h) + len(w.q) + 4*len(w.scale))
+	return int64(4*len(w.f) + 2*len(w.h) + len(w.q) + 4*len(w.scale) + 4*len(w.sum))
 }
 
 // loadRows is how many rows are read at once while a weight is stored.
@@ -50,7 +51,7 @@ func (d *Device) Weight(f compute.Format, rows, cols int, src compute.RowSource)
 	case compute.FormatBF16:
 		w.h = make([]uint16, rows*cols)
 	case compute.FormatInt8, compute.FormatInt8W:
-		w.q, w.scale = make([]int8, rows*cols), make([]float32, rows)
+		w.q, w.scale, w.sum = make([]int8, rows*cols), make([]float32, rows), make([]int32, rows)
 	default:
 		return nil, fmt.Errorf("cpu: weight format %s: %w", f, compute.ErrUnsupported)
 	}
@@ -77,7 +78,11 @@ func (w *weight) store(first int, src []float32) {
 		}
 	default:
 		for i := 0; i < len(src); i += w.cols {
-			w.scale[first+i/w.cols] = quantiseGo(w.q[off+i:off+i+w.cols], src[i:i+w.cols])
+			r, q := first+i/w.cols, w.q[off+i:off+i+w.cols]
+			w.scale[r] = quantiseGo(q, src[i:i+w.cols])
+			for _, v := range q {
+				w.sum[r] += int32(v)
+			}
 		}
 	}
 }
@@ -107,8 +112,8 @@ func quantiseGo(q []int8, x []float32) float32 {
 		top = max(top, math.Float32bits(v)&^(1<<31))
 	}
 	m := math.Float32frombits(top)
-	inv := 127 / m
-	if !(m > 0) || inv > math.MaxFloat32 || m > math.MaxFloat32 {
+	inv, ok := inverse(m)
+	if !ok {
 		clear(q[:len(x)])
 		return m / 127
 	}
@@ -116,6 +121,12 @@ func quantiseGo(q []int8, x []float32) float32 {
 		q[i] = int8(math.RoundToEven(float64(v * inv)))
 	}
 	return m / 127
+}
+
+// inverse is 127/m, and whether both are finite and positive.
+func inverse(m float32) (float32, bool) {
+	inv := 127 / m
+	return inv, m > 0 && m <= math.MaxFloat32 && inv <= math.MaxFloat32
 }
 
 // toBF16 rounds to nearest even and keeps NaN.

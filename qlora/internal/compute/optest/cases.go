@@ -34,7 +34,7 @@ func Cases() []Case {
 type shape struct{ n, in, out, rank int }
 
 func linears() (list []Case) {
-	shapes := []shape{{1, 8, 5, 0}, {1, 192, 70, 4}, {3, 264, 33, 0}, {4, 40, 130, 3}, {5, 16, 7, 2}, {61, 328, 75, 9}, {130, 600, 300, 16}}
+	shapes := []shape{{1, 8, 5, 0}, {1, 192, 70, 4}, {3, 264, 33, 0}, {4, 40, 130, 3}, {5, 16, 7, 2}, {61, 328, 75, 9}, {130, 520, 140, 16}}
 	for _, f := range []compute.Format{compute.FormatF32, compute.FormatBF16, compute.FormatInt8, compute.FormatInt8W} {
 		for _, s := range shapes {
 			list = append(list, Case{fmt.Sprintf("linear %s %+v", f, s), linear(f, s), 3e-6})

@@ -1,0 +1,177 @@
+//go:build !noasm
+
+#include "textflag.h"
+
+#define TAIL64 \
+	MOVQ  $1, AX;  \
+	SHLQ  CX, AX;  \
+	DECQ  AX;      \
+	KMOVQ AX, K1
+
+DATA flip<>+0(SB)/4, $0x80808080
+GLOBL flip<>(SB), RODATA|NOPTR, $4
+
+// func dotCodes512(x, w *int8, n int) int32: the sum of (x+128)·w.
+TEXT ·dotCodes512(SB), NOSPLIT, $0-28
+	MOVQ x+0(FP), SI
+	MOVQ w+8(FP), DI
+	MOVQ n+16(FP), CX
+	VPBROADCASTD flip<>(SB), Z9
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	SUBQ $128, CX
+	JLT  dothalf
+
+dotloop:
+	VPXORD   (SI), Z9, Z2
+	VPXORD   64(SI), Z9, Z3
+	VPDPBUSD (DI), Z2, Z0
+	VPDPBUSD 64(DI), Z3, Z1
+	ADDQ     $128, SI
+	ADDQ     $128, DI
+	SUBQ     $128, CX
+	JGE      dotloop
+
+dothalf:
+	ADDQ $64, CX
+	JLT  dottail
+	VPXORD   (SI), Z9, Z2
+	VPDPBUSD (DI), Z2, Z0
+	ADDQ     $64, SI
+	ADDQ     $64, DI
+	SUBQ     $64, CX
+
+dottail:
+	ADDQ $64, CX
+	JEQ  dotdone
+	TAIL64
+	VMOVDQU8.Z (SI), K1, Z2
+	VMOVDQU8.Z (DI), K1, Z3
+	VPXORD     Z9, Z2, Z2
+	VPDPBUSD   Z3, Z2, Z1
+
+dotdone:
+	VPADDD        Z1, Z0, Z0
+	VEXTRACTI64X4 $1, Z0, Y1
+	VPADDD        Y1, Y0, Y0
+	VEXTRACTI128  $1, Y0, X1
+	VPADDD        X1, X0, X0
+	VPSHUFD       $0x4e, X0, X1
+	VPADDD        X1, X0, X0
+	VPSHUFD       $0xb1, X0, X1
+	VPADDD        X1, X0, X0
+	VMOVD         X0, AX
+	MOVL          AX, ret+24(FP)
+	VZEROUPPER
+	RET
+
+#define TAIL16 \
+	MOVL  $1, AX;  \
+	SHLL  CX, AX;  \
+	DECL  AX;      \
+	KMOVW AX, K1
+
+// func epilogue512(y *float32, acc *int32, n int, s float32, scale *float32, sum *int32, add bool)
+TEXT ·epilogue512(SB), NOSPLIT, $0-49
+	MOVQ y+0(FP), DI
+	MOVQ acc+8(FP), SI
+	MOVQ n+16(FP), CX
+	VBROADCASTSS s+24(FP), Z0
+	MOVQ scale+32(FP), R8
+	MOVQ sum+40(FP), R9
+	MOVBLZX add+48(FP), R10
+	MOVL  $0xffff, AX
+	KMOVW AX, K1
+	KXORW K2, K2, K2
+	TESTL R10, R10
+	JEQ   eploop
+	KMOVW AX, K2
+
+eploop:
+	CMPQ CX, $16
+	JGE  epwhole
+	TAIL16
+
+epwhole:
+	VMOVDQU32.Z (R9), K1, Z1
+	VPSLLD      $7, Z1, Z1
+	VMOVDQU32.Z (SI), K1, Z2
+	VPSUBD      Z1, Z2, Z2
+	VCVTDQ2PS   Z2, Z2
+	VMULPS.Z    (R8), Z0, K1, Z3
+	VMULPS      Z3, Z2, Z2
+	KANDW       K1, K2, K3
+	VMOVUPS.Z   (DI), K3, Z4
+	VADDPS      Z4, Z2, K3, Z2
+	VMOVUPS     Z2, K1, (DI)
+	ADDQ        $64, DI
+	ADDQ        $64, SI
+	ADDQ        $64, R8
+	ADDQ        $64, R9
+	SUBQ        $16, CX
+	JGT         eploop
+	VZEROUPPER
+	RET
+
+DATA magnitude<>+0(SB)/4, $0x7fffffff
+GLOBL magnitude<>(SB), RODATA|NOPTR, $4
+
+// func absmax512(x *float32, n int) uint32: the largest magnitude, as its bits.
+TEXT ·absmax512(SB), NOSPLIT, $0-20
+	MOVQ x+0(FP), SI
+	MOVQ n+8(FP), CX
+	VPBROADCASTD magnitude<>(SB), Z9
+	VPXORD Z0, Z0, Z0
+	MOVL  $0xffff, AX
+	KMOVW AX, K1
+
+absloop:
+	CMPQ CX, $16
+	JGE  abswhole
+	TAIL16
+
+abswhole:
+	VMOVUPS.Z (SI), K1, Z1
+	VPANDD    Z9, Z1, Z1
+	VPMAXUD   Z1, Z0, Z0
+	ADDQ      $64, SI
+	SUBQ      $16, CX
+	JGT       absloop
+	VEXTRACTI64X4 $1, Z0, Y1
+	VPMAXUD   Y1, Y0, Y0
+	VEXTRACTI128  $1, Y0, X1
+	VPMAXUD   X1, X0, X0
+	VPSHUFD   $0x4e, X0, X1
+	VPMAXUD   X1, X0, X0
+	VPSHUFD   $0xb1, X0, X1
+	VPMAXUD   X1, X0, X0
+	VMOVD     X0, AX
+	MOVL      AX, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func round512(q *int8, x *float32, n int, inv float32): q = round(x·inv).
+TEXT ·round512(SB), NOSPLIT, $0-28
+	MOVQ q+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ n+16(FP), CX
+	VBROADCASTSS inv+24(FP), Z0
+	MOVL  $0xffff, AX
+	KMOVW AX, K1
+
+roundloop:
+	CMPQ CX, $16
+	JGE  roundwhole
+	TAIL16
+
+roundwhole:
+	VMOVUPS.Z (SI), K1, Z1
+	VMULPS    Z0, Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VPMOVSDB  Z1, K1, (DI)
+	ADDQ      $64, SI
+	ADDQ      $16, DI
+	SUBQ      $16, CX
+	JGT       roundloop
+	VZEROUPPER
+	RET
