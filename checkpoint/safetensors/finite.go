@@ -62,28 +62,23 @@ func (s *Reader) CheckFinite(ctx context.Context, name string) error {
 }
 
 // firstAllOnes returns the first element of size bytes whose masked bits are all
-// set, or -1.
+// set, or -1. It looks at eight bytes at once: the mask's lowest bit, added to the
+// masked bits, carries into the sign bit exactly when all of them are set.
 func firstAllOnes(b []byte, size int, mask uint64) int {
-	switch size {
-	case 2:
-		m := uint16(mask)
-		for i := 0; i+2 <= len(b); i += 2 {
-			if binary.LittleEndian.Uint16(b[i:])&m == m {
-				return i / 2
-			}
+	every := uint64(0) // the lowest bit of each element
+	for i := 0; i < 8; i += size {
+		every |= 1 << (8 * i)
+	}
+	masks, add, sign := every*mask, every*(mask&-mask), every<<(8*size-1)
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		if (binary.LittleEndian.Uint64(b[i:])&masks+add)&sign != 0 {
+			break
 		}
-	case 4:
-		m := uint32(mask)
-		for i := 0; i+4 <= len(b); i += 4 {
-			if binary.LittleEndian.Uint32(b[i:])&m == m {
-				return i / 4
-			}
-		}
-	default:
-		for i := 0; i+size <= len(b); i += size {
-			if element(b[i:], size)&mask == mask {
-				return i / size
-			}
+	}
+	for ; i+size <= len(b); i += size {
+		if element(b[i:], size)&mask == mask {
+			return i / size
 		}
 	}
 	return -1

@@ -69,7 +69,7 @@ func encodeHeader(tensors []Tensor, metadata map[string]string) ([]byte, error) 
 	var b bytes.Buffer
 	b.WriteByte('{')
 	for k, v := range metadata {
-		if !plainUnicode(k) || !plainUnicode(v) {
+		if !plainUnicode(k) || !utf8.ValidString(v) {
 			return nil, fmt.Errorf("safetensors: metadata %q is not valid Unicode", k)
 		}
 	}
@@ -103,7 +103,9 @@ func encodeHeader(tensors []Tensor, metadata map[string]string) ([]byte, error) 
 }
 
 // plainUnicode reports whether encoding/json keeps s as it is.
-func plainUnicode(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, utf8.RuneError) }
+func plainUnicode(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsRune(s, utf8.RuneError)
+}
 
 func member(b *bytes.Buffer, key string, v any) error {
 	if b.Len() > 1 {

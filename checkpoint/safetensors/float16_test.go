@@ -1,0 +1,89 @@
+package safetensors
+
+import (
+	"encoding/binary"
+	"io"
+	"math"
+	"os"
+	"testing"
+)
+
+// reference opens testdata/reference.safetensors, made by testdata/make_vectors.py
+// with safetensors 0.8.0, numpy and ml_dtypes.
+func reference(t testing.TB) *Reader {
+	t.Helper()
+	b, err := os.ReadFile("testdata/reference.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := open(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func raw(t *testing.T, r *Reader, name string) []byte {
+	t.Helper()
+	b, err := io.ReadAll(mustSection(t, r, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestRoundingEqualsNumpy(t *testing.T) {
+	r := reference(t)
+	x, err := r.Float32("f32")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, round := range map[string]func(float32) uint16{"f16": F16, "bf16": BF16} {
+		b := raw(t, r, name)
+		for i, v := range x {
+			if want := binary.LittleEndian.Uint16(b[2*i:]); round(v) != want {
+				t.Errorf("%s(%g) = %#04x, want %#04x", name, v, round(v), want)
+			}
+		}
+	}
+}
+
+func TestEveryHalfWidensAndComesBack(t *testing.T) {
+	for h := range 1 << 16 {
+		h := uint16(h)
+		if v := FromF16(h); v == v && F16(v) != h {
+			t.Fatalf("F16(FromF16(%#04x)) = %#04x", h, F16(v))
+		}
+		if v := FromBF16(h); v == v && BF16(v) != h {
+			t.Fatalf("BF16(FromBF16(%#04x)) = %#04x", h, BF16(v))
+		}
+	}
+}
+
+func TestNaNStaysNaN(t *testing.T) {
+	for _, bits := range []uint32{0x7f800001, 0x7fffffff, 0xffc00000, 0xff800001} {
+		v := math.Float32frombits(bits)
+		if x := FromBF16(BF16(v)); x == x {
+			t.Errorf("BF16 of NaN %#x is %g", bits, x)
+		}
+		if x := FromF16(F16(v)); x == x {
+			t.Errorf("F16 of NaN %#x is %g", bits, x)
+		}
+	}
+}
+
+func TestFloat32WidensEachType(t *testing.T) {
+	r := reference(t)
+	for _, name := range []string{"f16", "bf16"} {
+		v, err := r.Float32(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v[2] != 1 || !math.IsInf(float64(v[10]), 1) || !math.IsInf(float64(v[11]), -1) || len(v) != 256 {
+			t.Errorf("%s: %v", name, v[:12])
+		}
+	}
+	if v, err := r.Float32("scalar"); err != nil || len(v) != 1 || v[0] != 2.5 {
+		t.Errorf("scalar: %v, %v", v, err)
+	}
+}
