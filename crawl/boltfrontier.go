@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -48,26 +49,44 @@ type boltFrontier struct {
 // is on disk before Commit returns, so a crawl that is killed continues with
 // the page it was at. The error is ErrLocked where another process has the file
 // and ErrFrontier where it is none.
-func OpenFrontier(path string) (f Frontier, err error) {
-	defer func() {
-		// bbolt panics on some damaged files instead of returning an error.
-		if p := recover(); p != nil {
-			f, err = nil, fmt.Errorf("%w: %s: %v", ErrFrontier, path, p)
-		}
-	}()
-	db, err := bolt.Open(path, 0o644, &bolt.Options{Timeout: time.Second})
+func OpenFrontier(path string) (Frontier, error) {
+	if err := checkBoltSize(path); err != nil {
+		return nil, err
+	}
+	f := &boltFrontier{path: path}
+	err := guarded(path, f.open)
+	if err == nil {
+		return f, nil
+	}
+	if f.db != nil {
+		err = errors.Join(err, guarded(path, f.db.Close))
+	}
+	return nil, err
+}
+
+func (f *boltFrontier) open() (err error) {
+	f.db, err = bolt.Open(f.path, 0o644, &bolt.Options{Timeout: time.Second})
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("%w: %s", ErrLocked, path)
+		return fmt.Errorf("%w: %s", ErrLocked, f.path)
 	case errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum) || errors.Is(err, berrors.ErrVersionMismatch):
-		return nil, fmt.Errorf("%w: %s: %w", ErrFrontier, path, err)
+		return fmt.Errorf("%w: %s: %w", ErrFrontier, f.path, err)
 	case err != nil:
-		return nil, fmt.Errorf("crawl: frontier %s: %w", path, err)
+		return f.wrap(err)
 	}
-	if err := db.Update(prepareFrontier); err != nil {
-		return nil, errors.Join(fmt.Errorf("crawl: frontier %s: %w", path, err), db.Close())
-	}
-	return &boltFrontier{db: db, path: path}, nil
+	return f.wrap(f.db.Update(prepareFrontier))
+}
+
+// guarded runs fn and turns a panic into an error. bbolt panics on damaged
+// files, and where their page numbers lead outside the mapped file it faults.
+func guarded(path string, fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %s: %v", ErrFrontier, path, p)
+		}
+	}()
+	return fn()
 }
 
 func prepareFrontier(tx *bolt.Tx) error {
@@ -87,10 +106,10 @@ func prepareFrontier(tx *bolt.Tx) error {
 	}
 }
 
-func (f *boltFrontier) Close() error { return f.db.Close() }
+func (f *boltFrontier) Close() error { return guarded(f.path, f.db.Close) }
 
 func (f *boltFrontier) Hold(host string, until time.Time) error {
-	return f.wrap(f.db.Update(func(tx *bolt.Tx) error { return putHold(tx, host, until) }))
+	return f.update(func(tx *bolt.Tx) error { return putHold(tx, host, until) })
 }
 
 func putHold(tx *bolt.Tx, host string, until time.Time) error {
@@ -104,7 +123,7 @@ func putHold(tx *bolt.Tx, host string, until time.Time) error {
 
 func (f *boltFrontier) Holds() (map[string]time.Time, error) {
 	out := map[string]time.Time{}
-	err := f.db.View(func(tx *bolt.Tx) error {
+	err := f.view(func(tx *bolt.Tx) error {
 		return tx.Bucket(holdsBucket).ForEach(func(k, v []byte) error {
 			out[string(k)] = time.Unix(0, int64(number(v)))
 			return nil
@@ -114,7 +133,7 @@ func (f *boltFrontier) Holds() (map[string]time.Time, error) {
 }
 
 func (f *boltFrontier) Lane(name string, maxQueue int) (Lane, error) {
-	err := f.db.Update(func(tx *bolt.Tx) error {
+	err := f.update(func(tx *bolt.Tx) error {
 		b, err := tx.Bucket(lanesBucket).CreateBucketIfNotExists([]byte(name))
 		if err != nil {
 			return err
@@ -126,7 +145,15 @@ func (f *boltFrontier) Lane(name string, maxQueue int) (Lane, error) {
 		}
 		return nil
 	})
-	return &boltLane{f: f, name: []byte(name), maxQueue: maxQueue}, f.wrap(err)
+	return &boltLane{f: f, name: []byte(name), maxQueue: maxQueue}, err
+}
+
+func (f *boltFrontier) update(fn func(*bolt.Tx) error) error {
+	return guarded(f.path, func() error { return f.wrap(f.db.Update(fn)) })
+}
+
+func (f *boltFrontier) view(fn func(*bolt.Tx) error) error {
+	return guarded(f.path, func() error { return f.wrap(f.db.View(fn)) })
 }
 
 func (f *boltFrontier) wrap(err error) error {
@@ -143,15 +170,15 @@ type boltLane struct {
 }
 
 func (l *boltLane) update(fn func(laneTx) error) error {
-	return l.f.wrap(l.f.db.Update(func(tx *bolt.Tx) error {
+	return l.f.update(func(tx *bolt.Tx) error {
 		return fn(laneTx{tx.Bucket(lanesBucket).Bucket(l.name), l.maxQueue})
-	}))
+	})
 }
 
 func (l *boltLane) view(fn func(laneTx) error) error {
-	return l.f.wrap(l.f.db.View(func(tx *bolt.Tx) error {
+	return l.f.view(func(tx *bolt.Tx) error {
 		return fn(laneTx{tx.Bucket(lanesBucket).Bucket(l.name), l.maxQueue})
-	}))
+	})
 }
 
 func (l *boltLane) Add(items ...Item) error {
@@ -167,13 +194,13 @@ func (l *boltLane) Head() (it Item, ok bool, err error) {
 }
 
 func (l *boltLane) Commit(v Visit) error {
-	return l.f.wrap(l.f.db.Update(func(tx *bolt.Tx) error {
+	return l.f.update(func(tx *bolt.Tx) error {
 		t := laneTx{tx.Bucket(lanesBucket).Bucket(l.name), l.maxQueue}
 		if err := t.commit(v); err != nil {
 			return err
 		}
 		return putHold(tx, v.Host, v.HoldUntil)
-	}))
+	})
 }
 
 func (l *boltLane) Counts() (c Counts, err error) {
