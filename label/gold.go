@@ -1,0 +1,44 @@
+package label
+
+import (
+	"bufio"
+	"bytes"
+	_ "embed" // the bundled requests
+	"encoding/json"
+	"fmt"
+)
+
+//go:embed gold.jsonl
+var goldJSONL []byte
+
+// GoldItem is one hand-labelled request. The bundled ones were written and
+// labelled by the authors of this package (Source "author"): they show where
+// labellers differ, and are no independent human standard.
+type GoldItem struct {
+	ID     string `json:"id"`
+	Text   string `json:"text"`
+	Label  Class  `json:"label"`
+	Domain string `json:"domain"`
+	// Kind is "plain", "pair" (differs from its partners in intent only), "danger"
+	// (harmless, full of alarming words) or "indirect".
+	Kind string `json:"kind"`
+	// Pair names the group of a minimal pair.
+	Pair string `json:"pair,omitempty"`
+	// Why is the reason for the label.
+	Why    string `json:"why"`
+	Source string `json:"label_source"`
+}
+
+// Gold returns the bundled requests.
+func Gold() ([]GoldItem, error) {
+	var out []GoldItem
+	lines := bufio.NewScanner(bytes.NewReader(goldJSONL))
+	for lines.Scan() {
+		var g GoldItem
+		if err := json.Unmarshal(lines.Bytes(), &g); err != nil {
+			return nil, fmt.Errorf("label: gold.jsonl line %d: %w", len(out)+1, err)
+		}
+		out = append(out, g)
+	}
+	return out, lines.Err()
+}
