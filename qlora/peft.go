@@ -28,20 +28,20 @@ var ErrGated = errors.New("qlora: the adapter has rotation gates; a plain PEFT f
 
 // peftConfig is the part of adapter_config.json that we read and write.
 type peftConfig struct {
-	PeftType      string             `json:"peft_type"`
-	TaskType      string             `json:"task_type"`
-	Base          string             `json:"base_model_name_or_path"`
-	R             int                `json:"r"`
-	Alpha         float64            `json:"lora_alpha"`
-	Dropout       float64            `json:"lora_dropout"`
-	Bias          string             `json:"bias"`
-	RSLoRA        bool               `json:"use_rslora"`
-	DoRA          bool               `json:"use_dora"`
-	FanInFanOut   bool               `json:"fan_in_fan_out"`
-	InferenceMode bool               `json:"inference_mode"`
-	Targets       targetList         `json:"target_modules"`
-	RankPattern   map[string]int     `json:"rank_pattern"`
-	AlphaPattern  map[string]float64 `json:"alpha_pattern"`
+	PeftType      string         `json:"peft_type"`
+	TaskType      string         `json:"task_type"`
+	Base          string         `json:"base_model_name_or_path"`
+	R             int            `json:"r"`
+	Alpha         float64        `json:"lora_alpha"`
+	Dropout       float64        `json:"lora_dropout"`
+	Bias          string         `json:"bias"`
+	RSLoRA        bool           `json:"use_rslora"`
+	DoRA          bool           `json:"use_dora"`
+	FanInFanOut   bool           `json:"fan_in_fan_out"`
+	InferenceMode bool           `json:"inference_mode"`
+	Targets       targetList     `json:"target_modules"`
+	RankPattern   map[string]int `json:"rank_pattern"` // the tensors' shapes say it too
+	AlphaPattern  patterns       `json:"alpha_pattern"`
 }
 
 // targetList is target_modules: PEFT writes a list, or one name.
@@ -97,12 +97,7 @@ func (c peftConfig) check() error {
 
 // scaling returns the factor of one linear, patterns included.
 func (c peftConfig) scaling(linear string, r int) float64 {
-	alpha := c.Alpha
-	for p, v := range c.AlphaPattern {
-		if linear == p || strings.HasSuffix(linear, "."+p) {
-			alpha = v
-		}
-	}
+	alpha := c.AlphaPattern.find(linear, c.Alpha)
 	if c.RSLoRA {
 		return alpha / math.Sqrt(float64(r))
 	}
@@ -138,7 +133,7 @@ func readParts(fsys fs.FS, weights string, c peftConfig) (map[string]Factor, err
 		parts[linear] = f
 	}
 	for name, f := range parts {
-		if f.A == nil || f.B == nil || len(f.B) != f.Out*f.R {
+		if f.R < 1 || f.A == nil || f.B == nil || len(f.B) != f.Out*f.R {
 			return nil, fmt.Errorf("qlora: %s: %s lacks a matching pair of lora_A and lora_B", weights, name)
 		}
 		f.Scale = c.scaling(name, f.R)
@@ -162,7 +157,7 @@ func (a *Adapter) config(targets []string) ([]byte, error) {
 	c := peftConfig{
 		PeftType: "LORA", TaskType: "CAUSAL_LM", Base: a.Base, R: a.Rank, Alpha: a.Alpha, Dropout: a.Dropout,
 		Bias: "none", RSLoRA: a.RSLoRA, InferenceMode: true, Targets: targets,
-		RankPattern: map[string]int{}, AlphaPattern: map[string]float64{},
+		RankPattern: map[string]int{}, AlphaPattern: patterns{},
 	}
 	b, err := json.MarshalIndent(c, "", "  ")
 	return append(b, '\n'), err

@@ -67,7 +67,11 @@ func (m *Model) NewPass(n int, mode Mode, tune *Tuning) *Pass {
 		p.h = append(p.h, d.Alloc(d.Real(), n*c))
 	}
 	for i := range states {
-		p.state = append(p.state, m.newLayerState(n, tune.layer(min(i, m.Layers()-1))))
+		t := tune.layer(i)
+		if states == 1 {
+			t = tune.largest()
+		}
+		p.state = append(p.state, m.newLayerState(n, t))
 	}
 	return p
 }

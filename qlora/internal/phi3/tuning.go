@@ -54,6 +54,27 @@ func (t *Tuning) layer(i int) LayerTuning {
 	return t.Layers[i]
 }
 
+// largest returns for each linear the pair of highest rank of all blocks: what
+// a state that the blocks share must have room for.
+func (t *Tuning) largest() LayerTuning {
+	if t == nil {
+		return LayerTuning{}
+	}
+	most := t.Layers[0]
+	for _, l := range t.Layers[1:] {
+		most.QKV, most.O = most.QKV.higher(l.QKV), most.O.higher(l.O)
+		most.GateUp, most.Down = most.GateUp.higher(l.GateUp), most.Down.higher(l.Down)
+	}
+	return most
+}
+
+func (p *Pair) higher(q *Pair) *Pair {
+	if q.rank() > p.rank() {
+		return q
+	}
+	return p
+}
+
 func (p *Pair) adapter() *compute.Adapter {
 	if p == nil {
 		return nil
