@@ -24,6 +24,7 @@ func avx2Kernels() kernels {
 		_, _, _ = c[5*ldc+15], a[:6*depth], b[:16*depth]
 		tile6x16(&c[0], ldc, first(a), first(b), depth, alpha, add)
 	}
+	vectors256(&k)
 	for _, i := range integers() {
 		if i.mr == k.mr {
 			k.ints = &i
@@ -41,12 +42,14 @@ func avx512Kernels() kernels {
 		_, _, _ = c[13*ldc+31], a[:14*depth], b[:32*depth]
 		tile14x32(&c[0], ldc, first(a), first(b), depth, alpha, add)
 	}
+	vectors256(&k)
+	scaleSums256 := k.scaleSums
 	vectors512(&k)
 	k.ints = &integers()[0]
 	k.quantise = quantise512
 	k.scaleSums = func(y []float32, acc []int32, s float32, scale []float32, sum []int32, offset, add bool) {
 		if !offset {
-			scaleSumsGo(y, acc, s, scale, sum, offset, add)
+			scaleSums256(y, acc, s, scale, sum, offset, add)
 			return
 		}
 		scaleSums512(y, acc, s, scale, sum, add)
