@@ -23,6 +23,9 @@ type kernels struct {
 	axpy       func(y, x []float32, a float32) // y += a·x
 	scale      func(x []float32, a float32)    // x *= a
 
+	philox func(dst []float32, s *stream, site, first uint32)
+	keep   func(dst, src, u []float32, p, factor float32, add bool)
+
 	quantise  func(q []int8, x []float32) (scale float32)
 	scaleSums func(y []float32, acc []int32, s float32, scale []float32, sum []int32, offset, add bool)
 	ints      *intKernels // nil: one dot product after another
@@ -38,7 +41,7 @@ func goKernels() kernels {
 		name: "go", mr: 4, nr: 4, tile: tileGo, pack: packGo,
 		expSum: expSumGo, max: maxGo, swiglu: swigluGo, swigluBack: swigluBackGo,
 		dot: dot32Go, dotBF16: dotBF16Go, dotI8: dotI8Go, axpy: axpyGo, scale: scaleGo,
-		quantise: quantiseGo, scaleSums: scaleSumsGo,
+		philox: philoxGo, keep: keepGo, quantise: quantiseGo, scaleSums: scaleSumsGo,
 	}
 }
 

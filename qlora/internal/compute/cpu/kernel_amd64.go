@@ -46,7 +46,7 @@ func avx512Kernels() kernels {
 	scaleSums256 := k.scaleSums
 	vectors512(&k)
 	k.ints = &integers()[0]
-	k.quantise = quantise512
+	k.philox, k.keep, k.quantise = uniforms512, keepDropped512, quantise512
 	k.scaleSums = func(y []float32, acc []int32, s float32, scale []float32, sum []int32, offset, add bool) {
 		if !offset {
 			scaleSums256(y, acc, s, scale, sum, offset, add)

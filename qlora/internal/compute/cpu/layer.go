@@ -28,8 +28,10 @@ func (d *Device) Embed(h compute.Buffer, table compute.Weight, ids compute.Buffe
 				continue
 			}
 			a := alpha / float32(math.Sqrt(float64(length[t])*float64(w.cols)))
-			key.uniform(compute.SiteNEFTune, t*w.cols, (t+1)*w.cols, func(i int, u float32) {
-				out[i] += a * (2*u - 1)
+			d.uniform(key, compute.SiteNEFTune, t*w.cols, (t+1)*w.cols, func(lo, _ int, u []float32) {
+				for i, v := range u {
+					out[lo+i] += float32(a * (2*v - 1))
+				}
 			})
 		}
 	})

@@ -109,7 +109,7 @@ func (d *Device) dropped(x []float32, cols int, p *pair, n int) []float32 {
 	}
 	dst := d.scratch.floats(slotX, n*cols)
 	d.pool.rows(n, 4*cols, func(_ *worker, lo, hi int) {
-		p.rnd.dropout(p.site, p.drop, dst, x, lo*cols, hi*cols)
+		d.drop(p, dst, x, lo*cols, hi*cols, false)
 	})
 	return dst
 }
@@ -159,11 +159,6 @@ func (d *Device) lowRankBackward(dx, dy, x, u, ga, gb []float32, w *weight, p *p
 	back.c, back.add = d.scratch.floats(slotX, n*w.cols), false
 	d.multiply(back)
 	d.pool.rows(n, 4*w.cols, func(_ *worker, lo, hi int) {
-		keep := 1 / (1 - p.drop)
-		p.rnd.uniform(p.site, lo*w.cols, hi*w.cols, func(i int, v float32) {
-			if v >= p.drop {
-				dx[i] += back.c[i] * keep
-			}
-		})
+		d.drop(p, dx, back.c, lo*w.cols, hi*w.cols, true)
 	})
 }

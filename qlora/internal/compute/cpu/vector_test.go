@@ -2,7 +2,10 @@ package cpu
 
 import (
 	"math"
+	"slices"
 	"testing"
+
+	"github.com/borea-go/borea/qlora/internal/compute"
 )
 
 // TestExponential holds every path against math.Exp over the whole range, and at
@@ -91,4 +94,54 @@ func ramp(n, seed int) []float32 {
 		x[i] = float32((i*7919+seed*104729)%2001-1000) / 250
 	}
 	return x
+}
+
+// TestRandomNumbersAreTheSameOnEveryPath demands equal bits.
+func TestRandomNumbersAreTheSameOnEveryPath(t *testing.T) {
+	ref, s := goKernels(), &stream{key: [2]uint32{0xfffffff1, 7}, step: [2]uint32{3, 0x80000000}}
+	for _, k := range available() {
+		for _, first := range []uint32{0, 5, 0xfffffff0} {
+			got, want := make([]float32, 256), make([]float32, 256)
+			k.philox(got, s, 19, first)
+			ref.philox(want, s, 19, first)
+			if !slices.Equal(got, want) {
+				t.Fatalf("%s from counter %d: %v, want %v", k.name, first, got[:8], want[:8])
+			}
+		}
+		for n := range 70 {
+			x, y, u := ramp(n, 1), ramp(n, 1), make([]float32, 128)
+			ref.philox(u, s, 19, 0)
+			for _, add := range []bool{false, true} {
+				k.keep(x, ramp(n, 4), u[:n], 0.3, 1.5, add)
+				ref.keep(y, ramp(n, 4), u[:n], 0.3, 1.5, add)
+				if !slices.Equal(x, y) {
+					t.Fatalf("%s keep n=%d add=%v: %v, want %v", k.name, n, add, x, y)
+				}
+			}
+		}
+	}
+}
+
+// TestPhiloxMatchesItsAuthors uses the known answers of the Random123 library
+// (kat_vectors, philox4x32-10).
+func TestPhiloxMatchesItsAuthors(t *testing.T) {
+	for _, c := range []struct {
+		counter [4]uint32
+		key     [2]uint32
+		want    [4]uint32
+	}{
+		{want: [4]uint32{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+		{
+			[4]uint32{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, [2]uint32{0xffffffff, 0xffffffff},
+			[4]uint32{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
+		},
+		{
+			[4]uint32{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, [2]uint32{0xa4093822, 0x299f31d0},
+			[4]uint32{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1},
+		},
+	} {
+		if got := compute.Philox(c.counter, c.key); got != c.want {
+			t.Errorf("%x: %x, want %x", c.counter, got, c.want)
+		}
+	}
 }
