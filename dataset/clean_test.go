@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/text/unicode/norm"
 )
 
 func of(samples ...Sample) iter.Seq2[Sample, error] {
@@ -149,6 +150,20 @@ func TestCleanEndsOnErrors(t *testing.T) {
 		require.ErrorAs(t, err, &oe)
 	}
 	require.NotNil(t, oe)
+}
+
+func TestPlainFormIsNormal(t *testing.T) {
+	plain := []rune{'a', 'か', 'カ', '港', '。'}
+	for r := rune(0); r <= 0xFFFF; r++ {
+		if r >= 0xD800 && r <= 0xDFFF || !plainForm(string(r)) {
+			continue
+		}
+		for _, q := range plain {
+			text := string([]rune{q, r, q})
+			require.True(t, norm.NFKC.IsNormalString(text), "%q", text)
+		}
+	}
+	require.Equal(t, Normalise("ガABC港"), Normalise("ｶﾞ ＡＢＣ\u200b港\n"))
 }
 
 type fixed string

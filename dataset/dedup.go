@@ -13,15 +13,34 @@ import (
 // and half width agree), lower case, without white space, controls and
 // zero-width characters.
 func Normalise(text string) string {
-	if !norm.NFKC.IsNormalString(text) {
+	if !plainForm(text) {
 		text = norm.NFKC.String(text)
 	}
 	return strings.Map(func(r rune) rune {
+		if r >= 0x3041 && r <= 0x9FFF { // nearly all of a Japanese text
+			return r
+		}
 		if unicode.IsSpace(r) || unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r) {
 			return -1
 		}
 		return unicode.ToLower(r)
 	}, text)
+}
+
+// plainForm reports whether text holds only characters that NFKC leaves alone and
+// that join with no neighbour: ASCII, kana without combining marks, common
+// punctuation, unified kanji. It saves the general check, which costs more than
+// all else, for nearly every Japanese text.
+func plainForm(text string) bool {
+	for _, r := range text {
+		switch {
+		case r < 0x80, r >= 0x4E00 && r <= 0x9FFF, r >= 0x3041 && r <= 0x3096, r >= 0x30A1 && r <= 0x30FE:
+		case r >= 0x3001 && r <= 0x3003, r >= 0x3005 && r <= 0x3011:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // duplicate reports whether the text was met before, and remembers it.

@@ -117,21 +117,50 @@ func (p *profile) repetition() float64 {
 	return ramp(p.repeatedGrams(), 0.50, 0.15) * ramp(p.distinctIn50(), 12, 22)
 }
 
-// repeatedGrams is the share of 10-grams that occurred before in their window.
+// repeatedGrams is the share of 10-grams that occurred before in their window. A
+// gram is known by a 64-bit polynomial hash that rolls along the text.
 func (p *profile) repeatedGrams() float64 {
-	seen, again, total := map[[gramSize]rune]struct{}{}, 0, 0
-	for i := 0; i+gramSize <= len(p.runes); i++ {
-		if i%gramWindow == 0 {
-			clear(seen)
+	var seen gramSet
+	hash, out, again, total := uint64(0), uint64(1), 0, 0
+	for range gramSize {
+		out *= gramBase
+	}
+	for i, r := range p.runes {
+		hash = hash*gramBase + uint64(r) + 1
+		if i < gramSize-1 {
+			continue
 		}
-		g := [gramSize]rune(p.runes[i : i+gramSize])
-		if _, ok := seen[g]; ok {
+		if i >= gramSize {
+			hash -= out * (uint64(p.runes[i-gramSize]) + 1)
+		}
+		if (i-gramSize+1)%gramWindow == 0 {
+			seen = gramSet{}
+		}
+		if seen.add(hash) {
 			again++
 		}
-		seen[g] = struct{}{}
 		total++
 	}
 	return ratio(again, total)
+}
+
+const gramBase = 0x9e3779b97f4a7c15
+
+// gramSet is an open hash table for the grams of one window; 0 marks a free slot.
+type gramSet [2 * 1024]uint64
+
+// add reports whether h was there, and puts it there.
+func (s *gramSet) add(h uint64) bool {
+	h |= 1 << 63
+	for i := h * 0xbf58476d1ce4e5b9 >> 53; ; i = (i + 1) % uint64(len(s)) {
+		switch s[i] {
+		case h:
+			return true
+		case 0:
+			s[i] = h
+			return false
+		}
+	}
 }
 
 // distinctIn50 is the mean number of distinct characters in windows of 50; a text

@@ -190,3 +190,26 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+func TestWriteFileIsWholeOrAbsent(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.jsonl", "a.jsonl.gz", "a.jsonl.zst"} {
+		path := filepath.Join(dir, name)
+		n, err := WriteFile(path, of(Sample{Text: "港湾"}, Sample{Text: "鉄道"}))
+		require.NoError(t, err)
+		require.EqualValues(t, 2, n)
+		var texts []string
+		for s, err := range ReadFile(path, DefaultReadOptions()) {
+			require.NoError(t, err)
+			texts = append(texts, s.Text)
+		}
+		require.Equal(t, []string{"港湾", "鉄道"}, texts)
+	}
+	boom := errors.New("boom")
+	path := filepath.Join(dir, "b.jsonl")
+	_, err := WriteFile(path, func(yield func(Sample, error) bool) {
+		_ = yield(Sample{Text: "港湾"}, nil) && yield(Sample{}, boom)
+	})
+	require.ErrorIs(t, err, boom)
+	require.NoFileExists(t, path)
+}

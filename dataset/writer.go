@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/borea-go/borea/internal/atomicfile"
 )
 
 // Format is how a stream of JSON Lines is compressed.
@@ -110,4 +112,18 @@ func Write(w io.Writer, f Format, samples iter.Seq2[Sample, error]) (int64, erro
 		}
 	}
 	return out.n, out.Close()
+}
+
+// WriteFile writes a stream to a file, compressed as its suffix says. The file
+// appears whole or not at all: it is written under another name and renamed. It
+// returns the number of samples.
+func WriteFile(path string, samples iter.Seq2[Sample, error]) (n int64, err error) {
+	err = atomicfile.WriteFile(path, 0o644, func(w io.Writer) error {
+		n, err = Write(w, FormatOf(path), samples)
+		return err
+	})
+	if err != nil {
+		return n, fmt.Errorf("dataset: %s: %w", path, err)
+	}
+	return n, nil
 }
