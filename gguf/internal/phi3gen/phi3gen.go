@@ -24,13 +24,14 @@ import (
 type Shape struct {
 	Hidden, Heads, KVHeads, Layers, MLP, Vocab int
 	Tied                                       bool
+	EOS                                        int // end of text, and padding
 	Seed                                       uint64
 }
 
 // Default is a model whose rows 256 divides: hidden 768, 8 heads of 96, 4 layers,
 // untied, with Phi-3.5's vocabulary.
 func Default() Shape {
-	return Shape{Hidden: 768, Heads: 8, KVHeads: 8, Layers: 4, MLP: 2048, Vocab: 32064, Seed: 1}
+	return Shape{Hidden: 768, Heads: 8, KVHeads: 8, Layers: 4, MLP: 2048, Vocab: 32064, EOS: 32000, Seed: 1}
 }
 
 // tokenizerFiles are copied as they are where they exist.
@@ -84,7 +85,7 @@ func (s Shape) config() map[string]any {
 		"hidden_size": s.Hidden, "intermediate_size": s.MLP, "num_hidden_layers": s.Layers, "vocab_size": s.Vocab,
 		"num_attention_heads": s.Heads, "num_key_value_heads": s.KVHeads, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
 		"max_position_embeddings": 131072, "original_max_position_embeddings": 4096, "sliding_window": 262144,
-		"bos_token_id": 1, "eos_token_id": 32000, "pad_token_id": 32000, "tie_word_embeddings": s.Tied,
+		"bos_token_id": 1, "eos_token_id": s.EOS, "pad_token_id": s.EOS, "tie_word_embeddings": s.Tied,
 		"rope_scaling": map[string]any{"type": "longrope", "short_factor": short, "long_factor": long},
 	}
 }
