@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"math"
+	"slices"
 	"testing"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
@@ -28,5 +30,117 @@ func TestWorkersDoNotChangeBits(t *testing.T) {
 		t.Run(path, func(t *testing.T) {
 			optest.Same(t, opener(t, Options{Workers: 1, Path: path}), opener(t, Options{Workers: 5, Path: path}))
 		})
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for _, o := range []Options{{Workers: 0, Path: "auto"}, {Workers: 1, Path: "abacus"}, {Workers: 1}} {
+		if err := o.Validate(); err == nil {
+			t.Errorf("%+v: valid", o)
+		}
+		if _, err := New(o); err == nil {
+			t.Errorf("%+v: opened", o)
+		}
+	}
+	if err := DefaultOptions().Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestForeignAndDeadMemoryIsRefused covers what is invisible on a device whose
+// memory is not the host's.
+func TestForeignAndDeadMemoryIsRefused(t *testing.T) {
+	d, other := opener(t, DefaultOptions())(), opener(t, DefaultOptions())()
+	foreign := other.Alloc(compute.F32, 8)
+	mark := d.Mark()
+	dead := d.Alloc(compute.F32, 8)
+	view := dead.Slice(2, 4)
+	d.Release(mark)
+	w, err := other.Weight(compute.FormatF32, 1, 8, func(_ int, dst []float32) error { clear(dst); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := d.Alloc(compute.F32, 8)
+	for name, use := range map[string]func(){
+		"foreign buffer":  func() { d.Zero(foreign) },
+		"released buffer": func() { d.Zero(dead) },
+		"view of it":      func() { d.Copy(live.Slice(0, 4), view) },
+		"foreign weight":  func() { d.Linear(live, nil, compute.Activation{X: live}, w, nil, nil, 1, compute.Random{}) },
+		"foreign head":    func() { d.CrossEntropy(live, nil, live, w, live, live, 1) },
+		"negative size":   func() { d.Alloc(compute.F32, -1) },
+		"bad heads": func() {
+			d.Attention(compute.Activation{X: live}, live, live, compute.Heads{H: 3, K: 2, D: 4}, compute.Rope{Cos: live, Sin: live}, compute.Sequence{}, 1)
+		},
+	} {
+		use()
+		if err := d.Sync(); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	for range 2 {
+		d.Zero(live)
+		if err := d.Sync(); err == nil {
+			t.Error("a closed device works")
+		}
+	}
+}
+
+// TestDocumentsMustBeContiguous: an impossible Start is refused, not read.
+func TestDocumentsMustBeContiguous(t *testing.T) {
+	d := opener(t, DefaultOptions())()
+	h := compute.Heads{H: 1, K: 1, D: 2}
+	f := d.Alloc(compute.F32, 64)
+	row := d.Alloc(compute.I32, 4)
+	for _, start := range [][]int32{{0, 0, 2, 1}, {0, 2, 2, 2}, {-1, 0, 0, 0}, {0, 0, 0, 9}} {
+		s := d.Alloc(compute.I32, 4)
+		d.Upload(s, start)
+		d.Attention(compute.Activation{X: f.Slice(0, 8)}, f.Slice(8, 4), f.Slice(16, 24), h,
+			compute.Rope{Cos: f.Slice(40, 4), Sin: f.Slice(44, 4)}, compute.Sequence{Start: s, Row: row}, 4)
+		if d.Sync() == nil {
+			t.Errorf("%v: no error", start)
+		}
+	}
+}
+
+// TestNaNStaysNaN: a diverged number must reach the loss in every format.
+func TestNaNStaysNaN(t *testing.T) {
+	for _, path := range Paths() {
+		for _, f := range []compute.Format{compute.FormatF32, compute.FormatInt8} {
+			for _, n := range []int{1, 9} {
+				d := opener(t, Options{Workers: 1, Path: path})()
+				w, err := d.Weight(f, 40, 64, func(first int, dst []float32) error { copy(dst, ramp(len(dst), first)); return nil })
+				if err != nil {
+					t.Fatal(err)
+				}
+				x, y, v := d.Alloc(compute.F32, n*64), d.Alloc(compute.F32, n*40), ramp(n*64, 3)
+				v[(n-1)*64+17] = float32(math.NaN())
+				d.Upload(x, v)
+				d.Linear(y, nil, compute.Activation{X: x}, w, nil, nil, n, compute.Random{})
+				got := make([]float32, n*40)
+				if err := d.Download(got, y); err != nil {
+					t.Fatal(err)
+				}
+				if last := got[n*40-1]; last == last {
+					t.Errorf("%s %s n=%d: NaN became %v", path, f, n, last)
+				}
+				nll, target, one := d.Alloc(compute.F32, n), d.Alloc(compute.I32, n), d.Alloc(compute.F32, n)
+				d.Upload(one, slices.Repeat([]float32{1}, n))
+				head, err := d.Weight(compute.FormatF32, 40, 64, func(first int, dst []float32) error { copy(dst, ramp(len(dst), first)); return nil })
+				if err != nil {
+					t.Fatal(err)
+				}
+				d.CrossEntropy(nll, nil, x, head, target, one, n)
+				loss := make([]float32, n)
+				if err := d.Download(loss, nll); err != nil {
+					t.Fatal(err)
+				}
+				if last := loss[n-1]; last == last {
+					t.Errorf("%s n=%d: the loss of NaN is %v", path, n, last)
+				}
+			}
+		}
 	}
 }

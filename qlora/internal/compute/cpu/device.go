@@ -36,6 +36,7 @@ type Device struct {
 	arena   arena
 	err     error
 	scratch scratch
+	closed  bool
 }
 
 var _ compute.Device = (*Device)(nil)
@@ -79,14 +80,19 @@ func (d *Device) Name() string {
 // Sync implements compute.Device.
 func (d *Device) Sync() error {
 	err := d.err
-	d.err = nil
+	if !d.closed {
+		d.err = nil
+	}
 	return err
 }
 
 // Close implements compute.Device: every later operation fails.
 func (d *Device) Close() error {
+	if d.closed {
+		return nil
+	}
 	err := d.Sync()
-	*d = Device{kern: d.kern, pool: newPool(1), err: errClosed}
+	*d = Device{kern: d.kern, pool: newPool(1), err: errClosed, closed: true}
 	return err
 }
 

@@ -33,9 +33,18 @@ func (d *Device) multiply(p product) {
 	if p.m == 0 || p.n == 0 {
 		return
 	}
-	g := grid{mr: d.kern.mr, nr: d.kern.nr, pack: d.kern.pack}
-	packed := d.packLeft(p, g, false)
-	rows, cols := g.split(p)
+	d.multiplyLeft(p, d.packLeft(p, d.grid(), false))
+}
+
+func (d *Device) grid() grid { return grid{mr: d.kern.mr, nr: d.kern.nr, pack: d.kern.pack} }
+
+// multiplyLeft is multiply with the left side packed already: products that
+// share it pack it once.
+func (d *Device) multiplyLeft(p product, packed []float32) {
+	if p.m == 0 || p.n == 0 {
+		return
+	}
+	rows, cols := d.grid().split(p)
 	across := (p.n + cols - 1) / cols
 	d.pool.run(across*((p.m+rows-1)/rows), func(w *worker, task int) {
 		i, j := task/across*rows, task%across*cols

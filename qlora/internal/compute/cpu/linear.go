@@ -49,23 +49,25 @@ func (d *Device) Linear(y, residual compute.Buffer, x compute.Activation, w comp
 			copy(out[lo*wt.rows:hi*wt.rows], res[lo*wt.rows:])
 		})
 	}
-	d.base(out, in, wt, n, res != nil)
+	left := d.base(out, in, wt, n, res != nil)
 	if p != nil {
-		d.lowRank(out, inner, in.x, wt, p, n)
+		d.lowRank(out, inner, in.x, wt, p, n, left)
 	}
 }
 
-// base computes y = x Wᵀ, or adds it.
-func (d *Device) base(y []float32, x activation, w *weight, n int, add bool) {
-	if w.format == compute.FormatInt8 {
+// base computes y = x Wᵀ, or adds it, and returns x packed if it had to pack it.
+func (d *Device) base(y []float32, x activation, w *weight, n int, add bool) (left []float32) {
+	switch {
+	case w.format == compute.FormatInt8:
 		d.baseInt8(y, x, w, n, add)
-		return
-	}
-	if n <= fewTokens {
+	case n <= fewTokens:
 		d.baseFew(y, x.x, w, n, add)
-		return
+	default:
+		p := product{m: n, n: w.rows, k: w.cols, a: byLane(x.x, w.cols), b: w.lanes(), c: y, ldc: w.rows, alpha: 1, add: add}
+		left = d.packLeft(p, d.grid(), false)
+		d.multiplyLeft(p, left)
 	}
-	d.multiply(product{m: n, n: w.rows, k: w.cols, a: byLane(x.x, w.cols), b: w.lanes(), c: y, ldc: w.rows, alpha: 1, add: add})
+	return left
 }
 
 // baseFew reads the weight as it lies, once: decoding.
@@ -95,10 +97,15 @@ func (d *Device) dotRow(x []float32, w *weight, o int) float32 {
 	}
 }
 
-// lowRank computes u = dropout(x) Aᵀ and adds scale·u Bᵀ to y.
-func (d *Device) lowRank(y, u, x []float32, w *weight, p *pair, n int) {
-	x = d.dropped(x, w.cols, p, n)
-	d.multiply(product{m: n, n: p.r, k: w.cols, a: byLane(x, w.cols), b: byLane(p.a, w.cols), c: u, ldc: p.r, alpha: 1})
+// lowRank computes u = dropout(x) Aᵀ and adds scale·u Bᵀ to y. left is x packed,
+// or nil.
+func (d *Device) lowRank(y, u, x []float32, w *weight, p *pair, n int, left []float32) {
+	down := product{m: n, n: p.r, k: w.cols, b: byLane(p.a, w.cols), c: u, ldc: p.r, alpha: 1}
+	if left == nil || p.rnd != nil {
+		down.a = byLane(d.dropped(x, w.cols, p, n), w.cols)
+		left = d.packLeft(down, d.grid(), false)
+	}
+	d.multiplyLeft(down, left)
 	d.multiply(product{m: n, n: w.rows, k: p.r, a: byLane(u, p.r), b: byLane(p.b, p.r), c: y, ldc: w.rows, alpha: p.scale, add: true})
 }
 
@@ -131,21 +138,26 @@ func (d *Device) LinearBackward(dx, dy compute.Buffer, x compute.Activation, w c
 	if !c.ok() || n == 0 {
 		return
 	}
+	if gin == nil && p == nil {
+		return
+	}
+	down := product{m: n, n: wt.cols, k: wt.rows, a: byLane(gout, wt.rows), b: wt.depth(), c: gin, ldc: wt.cols, alpha: 1}
+	left := d.packLeft(down, d.grid(), false)
 	if gin != nil {
-		d.multiply(product{m: n, n: wt.cols, k: wt.rows, a: byLane(gout, wt.rows), b: wt.depth(), c: gin, ldc: wt.cols, alpha: 1})
+		d.multiplyLeft(down, left)
 	}
 	if p != nil {
-		d.lowRankBackward(gin, gout, in, inner, ga, gb, wt, p, n)
+		d.lowRankBackward(gin, gout, in, inner, ga, gb, wt, p, n, left)
 	}
 }
 
 // lowRankBackward adds to the adapter's gradients and, unless dx is nil, to dx:
 // with s the scale, dB += s dyᵀu, du = s dy B, dA += duᵀ dropout(x),
-// dx += dropout'(du A).
-func (d *Device) lowRankBackward(dx, dy, x, u, ga, gb []float32, w *weight, p *pair, n int) {
+// dx += dropout'(du A). left is dy packed.
+func (d *Device) lowRankBackward(dx, dy, x, u, ga, gb []float32, w *weight, p *pair, n int, left []float32) {
 	du := d.scratch.floats(slotU, n*p.r)
+	d.multiplyLeft(product{m: n, n: p.r, k: w.rows, b: byDepth(p.b, p.r), c: du, ldc: p.r, alpha: p.scale}, left)
 	d.multiply(product{m: w.rows, n: p.r, k: n, a: byDepth(dy, w.rows), b: byDepth(u, p.r), c: gb, ldc: p.r, alpha: p.scale, add: true})
-	d.multiply(product{m: n, n: p.r, k: w.rows, a: byLane(dy, w.rows), b: byDepth(p.b, p.r), c: du, ldc: p.r, alpha: p.scale})
 	in := d.dropped(x, w.cols, p, n)
 	d.multiply(product{m: p.r, n: w.cols, k: n, a: byDepth(du, p.r), b: byDepth(in, w.cols), c: ga, ldc: w.cols, alpha: 1, add: true})
 	if dx == nil {
