@@ -156,6 +156,8 @@ func (o Options) adapterChecks() []rangeCheck {
 		{"neftune", o.NEFTune, notNegative(o.NEFTune), "at least 0"},
 		{"so8t.lr_scale", o.SO8T.LRScale, notNegative(o.SO8T.LRScale), "at least 0"},
 		{"pet.huber", o.PET.Huber, notNegative(o.PET.Huber), "at least 0"},
+		{"pet.lambda", o.PET.Lambda, all(o.PET.Lambda, notNegative), "at least 0 each"},
+		{"pet.phase", o.PET.Phase, all(o.PET.Phase, notNegative) && o.PET.sharesFit(), "shares of at least 0 that sum to at most 1"},
 	}
 }
 
@@ -189,6 +191,11 @@ func (o Options) loopChecks() []rangeCheck {
 		{"keep_checkpoints", o.KeepCheckpoints, o.KeepCheckpoints >= 1, "at least 1"},
 	}
 }
+
+func all(v [3]float64, ok func(float64) bool) bool { return ok(v[0]) && ok(v[1]) && ok(v[2]) }
+
+// sharesFit allows for the rounding of decimal fractions.
+func (o PETOptions) sharesFit() bool { return o.Phase[0]+o.Phase[1]+o.Phase[2] < 1+1e-9 }
 
 func positive(v float64) bool    { return v > 0 && !math.IsInf(v, 0) }
 func notNegative(v float64) bool { return v >= 0 && !math.IsInf(v, 0) }

@@ -44,7 +44,7 @@ func (s *sampler) choose(logits []float32) (int32, error) {
 	}
 	id := int32(best)
 	if s.opts.Temperature > 0 {
-		id = s.draw(logits)
+		id = s.draw(logits, logits[best])
 	}
 	if s.seen != nil {
 		s.seen[id] = true
@@ -77,11 +77,12 @@ func argmax(v []float32) int {
 	return best
 }
 
-// draw samples after temperature, top-k, top-p and min-p, in that order.
-func (s *sampler) draw(logits []float32) int32 {
+// draw samples after temperature, top-k, top-p and min-p, in that order. Logits
+// count from the top one, so that no temperature makes the largest infinite.
+func (s *sampler) draw(logits []float32, top float32) int32 {
 	s.cand = s.cand[:0]
 	for i, l := range logits {
-		s.cand = append(s.cand, candidate{int32(i), float64(l) / s.opts.Temperature})
+		s.cand = append(s.cand, candidate{int32(i), (float64(l) - float64(top)) / s.opts.Temperature})
 	}
 	slices.SortFunc(s.cand, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(b.p, a.p), cmp.Compare(a.id, b.id))

@@ -28,10 +28,10 @@ func petLambda(o PETOptions, step, total int) float64 {
 	if !o.Enabled {
 		return 0
 	}
-	end := 0
+	end := 0.0
 	for i, share := range o.Phase {
-		end += int(share * float64(total))
-		if step < end {
+		end += share
+		if float64(step) < math.Round(end*float64(total)) {
 			return o.Lambda[i]
 		}
 	}
