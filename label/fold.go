@@ -39,6 +39,11 @@ func fold(text string, buf []byte) folded {
 			i++
 			continue
 		}
+		if n := plainRun(text[i:]); n > 0 {
+			f.text = append(f.text, text[i:i+n]...)
+			i += n
+			continue
+		}
 		r, n := utf8.DecodeRuneInString(text[i:])
 		to := foldRune(r)
 		if to == r && n > 1 {
@@ -56,6 +61,21 @@ func fold(text string, buf []byte) folded {
 		}
 	}
 	return f
+}
+
+// plainRun is the length of the run of kanji and hiragana that text begins with;
+// folding leaves them alone, and they are most of a Japanese text. Their UTF-8
+// begins with E4 to E9, or is E3 81 xx, or E3 82 80 to E3 82 A0.
+func plainRun(text string) int {
+	i := 0
+	for i+2 < len(text) && text[i+1]&0xC0 == 0x80 && text[i+2]&0xC0 == 0x80 {
+		c := text[i]
+		if (c < 0xE4 || c > 0xE9) && (c != 0xE3 || text[i+1] != 0x81 && (text[i+1] != 0x82 || text[i+2] > 0xA0)) {
+			break
+		}
+		i += 3
+	}
+	return i
 }
 
 func foldRune(r rune) rune {
