@@ -39,7 +39,7 @@ type ShapeError struct {
 
 // Error implements error.
 func (e *ShapeError) Error() string {
-	return fmt.Sprintf("tensor %s has shape %v, config.json asks for %v", e.Tensor, e.Got, e.Want)
+	return fmt.Sprintf("tensor %s has shape %v, config.json asks for %v; take weights and config.json from one model", e.Tensor, e.Got, e.Want)
 }
 
 // MissingError reports a tensor that the model directory lacks.
@@ -47,7 +47,7 @@ type MissingError struct{ Tensor string }
 
 // Error implements error.
 func (e *MissingError) Error() string {
-	return fmt.Sprintf("tensor %s is missing from the model directory", e.Tensor)
+	return fmt.Sprintf("tensor %s, which config.json asks for, is missing from the model directory; take weights and config.json from one model", e.Tensor)
 }
 
 // ValueError reports a weight that is not finite.
