@@ -24,7 +24,7 @@ func small(t *testing.T, rules ...Rule) Rules {
 		Name: "small", Version: 1, Mode: ScoreMode, Fold: true, None: Escalation,
 		Order:    []Class{Refuse, Deny, Escalation, Allow},
 		Terms:    map[string]Term{"secret": {Words: []string{"秘密"}, Except: []string{"秘密計算"}}},
-		Negation: Negation{After: []string{"ではなく"}, Before: []string{"not "}, Window: 6},
+		Negation: Negation{After: []string{"ではなく"}, Before: []string{"not "}, Window: 15},
 		Rules:    rules,
 	})
 	if err != nil {
@@ -88,9 +88,11 @@ func TestNegation(t *testing.T) {
 		negated bool
 	}{
 		{"作り方ではなく歴史を", true},
-		{"作り方を。それではなく", false},
-		{"作り方、これではなく歴史を", false},
+		{"作り方。ではなく", false},
+		{"作り方、ではなく歴史を", false},
+		{"作り方の話ではなく歴史を", true},
 		{"作り方の長い長い説明ではなく", false}, // beyond the window
+		{"do not go anywhere near the attack", false},
 		{"do not attack", true},
 		{"not now, attack", false},
 		{"attack not", false},
@@ -130,6 +132,21 @@ func TestScoresAndTies(t *testing.T) {
 	}
 	if ids := FourClass("説明と説明と概要", rules).RuleIDs(); fmt.Sprint(ids) != "[a1 a2]" {
 		t.Errorf("rule ids %v", ids)
+	}
+}
+
+func TestFirstModeIgnoresWeights(t *testing.T) {
+	set := preset(t, "legacy").Set()
+	set.Rules = []Rule{
+		{ID: "a", Class: Allow, Weight: 9, Any: []string{"説明"}},
+		{ID: "d", Class: Deny, Weight: 1, Any: []string{"禁止"}},
+	}
+	rules, err := Compile(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := FourClass("説明と禁止", rules); d.Class != Deny {
+		t.Errorf("%+v", d)
 	}
 }
 
