@@ -2,6 +2,7 @@ package qlora
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/borea-go/borea/dataset"
 	"github.com/borea-go/borea/dataset/tokenizer"
@@ -12,6 +13,24 @@ import (
 type Example struct {
 	IDs    []int32
 	Weight []float32
+}
+
+// checkExamples refuses what the training loop could not index.
+func checkExamples(kind string, examples []Example) error {
+	for i, ex := range examples {
+		if len(ex.IDs) == 0 {
+			return fmt.Errorf("qlora: %s example %d has no tokens", kind, i)
+		}
+		if ex.Weight != nil && len(ex.Weight) != len(ex.IDs) {
+			return fmt.Errorf("qlora: %s example %d has %d tokens and %d weights; give one weight a token, or nil", kind, i, len(ex.IDs), len(ex.Weight))
+		}
+		for j, w := range ex.Weight {
+			if !(w >= 0 && w <= math.MaxFloat32) {
+				return fmt.Errorf("qlora: %s example %d: weight %v of token %d, want a finite number of at least 0", kind, i, w, j)
+			}
+		}
+	}
+	return nil
 }
 
 // EncodeOptions says how samples become examples.

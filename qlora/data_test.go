@@ -1,6 +1,8 @@
 package qlora
 
 import (
+	"context"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -98,4 +100,27 @@ func TestEncodeRefusals(t *testing.T) {
 	_, _, err = Encode(tok, []dataset.Sample{chatSample, {ID: "x7", Messages: []dataset.Message{{Role: "tool"}}}}, EncodeOptions{MaxLength: 10})
 	require.ErrorIs(t, err, tokenizer.ErrChat)
 	require.ErrorContains(t, err, "sample 1 (x7)")
+}
+
+func TestTrainerRefusesBadExamples(t *testing.T) {
+	m := loadModel(t, peftModel, "f32")
+	o := smallTraining()
+	tr, err := NewTrainer(m, o, Dirs{}, Env{})
+	require.NoError(t, err)
+	good := Example{IDs: []int32{1, 2, 3}, Weight: []float32{0, 0.5, 1}}
+	for want, bad := range map[string]Example{
+		"no tokens":              {},
+		"3 tokens and 1 weights": {IDs: []int32{1, 2, 3}, Weight: []float32{1}},
+		"weight NaN":             {IDs: []int32{1, 2}, Weight: []float32{0, float32(math.NaN())}},
+		"weight -1":              {IDs: []int32{1, 2}, Weight: []float32{0, -1}},
+		"weight +Inf":            {IDs: []int32{1, 2}, Weight: []float32{0, float32(math.Inf(1))}},
+		"outside the vocabulary": {IDs: []int32{1, 256}},
+	} {
+		_, err := tr.Run(context.Background(), []Example{good, bad}, nil)
+		require.ErrorContains(t, err, want)
+		_, err = tr.Run(context.Background(), []Example{good}, []Example{good, bad})
+		require.ErrorContains(t, err, want)
+	}
+	_, err = tr.Run(context.Background(), nil, nil)
+	require.ErrorContains(t, err, "no training examples")
 }

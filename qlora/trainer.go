@@ -108,6 +108,9 @@ func (t *Trainer) Run(ctx context.Context, train, eval []Example) (rep TrainRepo
 	if len(train) == 0 {
 		return rep, errors.New("qlora: no training examples")
 	}
+	if err := errors.Join(checkExamples("training", train), checkExamples("evaluation", eval)); err != nil {
+		return rep, err
+	}
 	t.m.mu.Lock()
 	defer t.m.mu.Unlock()
 	t.plan, t.dataHash = newPlan(train, t.opts), fingerprint(train)
