@@ -17,8 +17,8 @@ func BakeRow(w, rotations []float64) {
 // BakeRows replaces a matrix [rows, cols] by W·Q, in float64, rounding once.
 func BakeRows(w []float32, rows int, rotations []float64) error {
 	cols := len(rotations) / Size
-	if len(w) != rows*cols {
-		return &SizeError{"matrix", len(w), rows * cols}
+	if err := check(SizeError{"matrix", len(w), rows * cols}); err != nil {
+		return err
 	}
 	row := make([]float64, cols)
 	for r := range rows {

@@ -1,8 +1,10 @@
 package so8t
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/borea-go/borea/checkpoint/safetensors"
 )
@@ -20,6 +22,24 @@ func New(layers, cols int) (*Gates, error) {
 		g.Layers[i] = make([]float32, cols/Size*Angles)
 	}
 	return g, nil
+}
+
+// Validate reports a layer without whole blocks and the first angle that is not
+// finite.
+func (g *Gates) Validate() error {
+	if len(g.Layers) == 0 {
+		return errors.New("so8t: no gates")
+	}
+	for i, theta := range g.Layers {
+		if len(theta) == 0 || len(theta)%Angles != 0 {
+			return fmt.Errorf("so8t: tensor %s: %d angles are not whole blocks of %d", tensorName(i), len(theta), Angles)
+		}
+		if at := safetensors.FirstNotFinite(theta); at >= 0 {
+			return fmt.Errorf("so8t: tensor %s: angle %d of block %d is %g; the training diverged or the file is damaged",
+				tensorName(i), at%Angles, at/Angles, theta[at])
+		}
+	}
+	return nil
 }
 
 // Report describes trained gates.
@@ -40,14 +60,18 @@ func (g *Gates) Report() Report {
 			rot[i] = float64(float32(v))
 		}
 		o, d := Distance(rot)
-		blocks := len(theta) / Angles
-		r.Blocks += blocks
-		r.Orthogonality = max(r.Orthogonality, o)
-		r.FromIdentity += d * float64(blocks)
-		r.PerLayer = append(r.PerLayer, d)
+		r.add(o, d, len(theta)/Angles)
 	}
-	r.FromIdentity /= float64(max(1, r.Blocks))
+	r.FromIdentity /= math.Max(1, float64(r.Blocks))
 	return r
+}
+
+// add takes up a layer; FromIdentity stays a sum until all are in.
+func (r *Report) add(orthogonality, fromIdentity float64, blocks int) {
+	r.Blocks += blocks
+	r.Orthogonality = max(r.Orthogonality, orthogonality)
+	r.FromIdentity += fromIdentity * float64(blocks)
+	r.PerLayer = append(r.PerLayer, fromIdentity)
 }
 
 // tensorName is the name of a layer's angles in a file.
@@ -55,25 +79,45 @@ func tensorName(layer int) string {
 	return fmt.Sprintf("model.layers.%d.self_attn.o_proj.so8t.theta", layer)
 }
 
-// Write writes the gates as safetensors: one tensor [blocks, 28] a layer.
+// FileName is the name that a gates' file has by convention, beside an adapter.
+const FileName = "so8t.safetensors"
+
+// fileFormat and fileRotation say in a file's metadata what its numbers mean.
+const (
+	fileFormat   = "so8t"
+	fileRotation = "exp(theta - theta^T)"
+)
+
+// Write writes the gates as safetensors: one float32 tensor [blocks, 28] a layer,
+// named model.layers.N.self_attn.o_proj.so8t.theta, each row the strict upper
+// triangle of θ row by row.
 func Write(w io.Writer, g *Gates) error {
+	if err := g.Validate(); err != nil {
+		return err
+	}
 	var tensors []safetensors.Tensor
 	for i, theta := range g.Layers {
 		tensors = append(tensors, safetensors.F32Tensor(tensorName(i), []int{len(theta) / Angles, Angles}, theta))
 	}
-	return safetensors.Write(w, tensors, map[string]string{"format": "so8t", "rotation": "exp(theta - theta^T)"})
+	return safetensors.Write(w, tensors, map[string]string{
+		"format": fileFormat, "rotation": fileRotation, "gate": "y = W(Rx)", "angles": "strict upper triangle, row by row",
+	})
 }
 
-// Read reads what Write wrote.
+// Read reads what Write wrote. It refuses files that say another rotation, lack a
+// layer, hold foreign tensors, or numbers that are not finite.
 func Read(r *safetensors.Reader) (*Gates, error) {
+	if m := r.Metadata(); m["format"] != fileFormat || m["rotation"] != fileRotation {
+		return nil, fmt.Errorf("so8t: the file's metadata says format %q, rotation %q, want %q, %q", m["format"], m["rotation"], fileFormat, fileRotation)
+	}
 	g := &Gates{}
 	for i := range r.Tensors() {
 		info, ok := r.Info(tensorName(i))
 		if !ok {
 			return nil, fmt.Errorf("so8t: tensor %s is missing among %d", tensorName(i), len(r.Tensors()))
 		}
-		if len(info.Shape) != 2 || info.Shape[1] != Angles {
-			return nil, fmt.Errorf("so8t: tensor %s has shape %v, want [blocks %d]", info.Name, info.Shape, Angles)
+		if len(info.Shape) != 2 || info.Shape[1] != Angles || info.DType != "F32" {
+			return nil, fmt.Errorf("so8t: tensor %s is %s %v, want F32 [blocks %d]", info.Name, info.DType, info.Shape, Angles)
 		}
 		theta, err := r.Float32(info.Name)
 		if err != nil {
@@ -81,8 +125,5 @@ func Read(r *safetensors.Reader) (*Gates, error) {
 		}
 		g.Layers = append(g.Layers, theta)
 	}
-	if len(g.Layers) == 0 {
-		return nil, fmt.Errorf("so8t: the file holds no gates")
-	}
-	return g, nil
+	return g, g.Validate()
 }

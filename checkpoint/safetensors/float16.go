@@ -67,3 +67,19 @@ var wideners = map[DType]func(dst []float32, src []byte){
 		}
 	},
 }
+
+// RoundToOdd rounds a float64 to float32 so that rounding the result once more,
+// with BF16 or F16, equals rounding the float64 to that type directly: what is
+// cut off is kept as a set last bit (Boldo and Melquiond, IEEE Trans. Computers
+// 57, 2008, theorem 3).
+func RoundToOdd(v float64) float32 {
+	f := float32(v)
+	b := math.Float32bits(f)
+	if v != v || float64(f) == v || b&1 == 1 {
+		return f
+	}
+	if math.Abs(v) > math.Abs(float64(f)) {
+		return math.Float32frombits(b + 1)
+	}
+	return math.Float32frombits(b - 1)
+}

@@ -87,3 +87,20 @@ func TestFloat32WidensEachType(t *testing.T) {
 		t.Errorf("scalar: %v, %v", v, err)
 	}
 }
+
+func TestRoundToOddAvoidsDoubleRounding(t *testing.T) {
+	// Just above the tie between 1 and the next bfloat16: float32 rounds it onto
+	// the tie, which then goes to even, downwards.
+	v := 1 + 1./256 + 1e-12
+	if BF16(float32(v)) != 0x3f80 {
+		t.Fatal("the example is none")
+	}
+	for in, want := range map[float64]uint16{v: 0x3f81, -v: 0xbf81, 1 + 1./256 - 1e-12: 0x3f80, 1 + 1./256: 0x3f80, 1 + 3./256: 0x3f82, 0: 0, 1e300: 0x7f80, -1e300: 0xff80, 1e-300: 0} {
+		if got := BF16(RoundToOdd(in)); got != want {
+			t.Errorf("%g: %#04x, want %#04x", in, got, want)
+		}
+	}
+	if v := RoundToOdd(math.NaN()); v == v {
+		t.Error("NaN is lost")
+	}
+}
