@@ -33,7 +33,7 @@ type Result struct {
 }
 
 // Stratified splits items. Errors: *OptionError, ErrNoItems, ErrNoID, ErrGroups,
-// *ScarceError, *EmptyPartError. Memory: about 40 bytes a record beside items.
+// *ScarceError, *EmptyPartError. Memory: about 80 bytes a record beside items.
 func Stratified[T any](items []T, k Keys[T], o Options) (*Result, error) {
 	if err := check(items, k, o); err != nil {
 		return nil, err
