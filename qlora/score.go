@@ -3,6 +3,7 @@ package qlora
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
 	"github.com/borea-go/borea/qlora/internal/phi3"
@@ -111,4 +112,41 @@ func (m *Model) pool(b *phi3.Batch, p *phi3.Pass) ([]float32, error) {
 	m.dev.MeanPool(out, p.Hidden(), offset, n, c)
 	f := make([]float32, n*c)
 	return f, m.dev.Download(f, out)
+}
+
+// NLLReport is the loss of examples.
+type NLLReport struct {
+	NLL      float64 `json:"nll"` // nats a scored token
+	PPL      float64 `json:"ppl"` // exp(NLL)
+	Tokens   int     `json:"tokens"`
+	Examples int     `json:"examples"`
+}
+
+// NLL scores examples as training would: the weighted mean over tokens with loss.
+func (m *Model) NLL(ctx context.Context, examples []Example) (NLLReport, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rep, total, weight := NLLReport{Examples: len(examples)}, 0.0, 0.0
+	for i := 0; i < len(examples); {
+		if err := ctx.Err(); err != nil {
+			return rep, err
+		}
+		b := &phi3.Batch{}
+		for ; i < len(examples) && (b.Len() == 0 || b.Len()+len(examples[i].IDs) <= m.opts.BlockTokens); i++ {
+			b.Add(examples[i].IDs, examples[i].Weight)
+		}
+		err := m.runBlock(b, func(p *phi3.Pass) error {
+			nll := make([]float32, b.Len())
+			err := m.dev.Download(nll, p.Loss(false))
+			total, weight = total+sum(nll), weight+b.WeightSum()
+			return err
+		})
+		if err != nil {
+			return rep, err
+		}
+		rep.Tokens += countScored(b.Weight)
+	}
+	rep.NLL = total / math.Max(weight, 1e-30)
+	rep.PPL = math.Exp(rep.NLL)
+	return rep, nil
 }

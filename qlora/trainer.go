@@ -71,6 +71,7 @@ type Trainer struct {
 	losses                               []float64 // of every step, part of the state
 	evals                                []EvalPoint
 	dataHash                             string
+	mark                                 int // of the device memory before this trainer's
 }
 
 // NewTrainer plans a run on the model and allocates its device memory. The
@@ -82,6 +83,7 @@ func NewTrainer(m *Model, opts Options, dirs Dirs, env Env) (*Trainer, error) {
 	t := &Trainer{m: m, opts: opts, dirs: dirs, env: env}
 	m.net.Fit(opts.MaxLength)
 	d := m.dev
+	t.mark = d.Mark()
 	t.tr = newTrainable(m, opts)
 	mode := phi3.Train
 	if opts.Recompute == "full" {
@@ -92,6 +94,13 @@ func NewTrainer(m *Model, opts Options, dirs Dirs, env Env) (*Trainer, error) {
 	t.random, t.hyper = d.Alloc(compute.I32, 4), d.Alloc(compute.F32, compute.HyperCount)
 	t.acc, t.petCoef, t.petLoss = d.Alloc(compute.F32, 1), d.Alloc(compute.F32, 1), d.Alloc(compute.F32, 1)
 	return t, d.Sync()
+}
+
+// Close frees the trainer's device memory, and with it everything allocated on
+// the model since NewTrainer.
+func (t *Trainer) Close() error {
+	t.m.dev.Release(t.mark)
+	return t.m.dev.Sync()
 }
 
 // SetAdapter starts from given factors instead of fresh ones; ranks must agree.

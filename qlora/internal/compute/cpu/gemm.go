@@ -44,13 +44,54 @@ func (d *Device) multiplyLeft(p product, packed []float32) {
 	if p.m == 0 || p.n == 0 {
 		return
 	}
+	if parts := depthParts(p); parts > 1 {
+		d.multiplyDeep(p, packed, parts)
+		return
+	}
 	rows, cols := d.grid().split(p)
 	across := (p.n + cols - 1) / cols
 	d.pool.run(across*((p.m+rows-1)/rows), func(w *worker, task int) {
 		i, j := task/across*rows, task%across*cols
-		d.block(w, p, packed, i, min(rows, p.m-i), j, min(cols, p.n-j))
+		d.block(w, p, packed, span{i, min(rows, p.m-i)}, span{j, min(cols, p.n-j)}, span{0, p.k})
 	})
 }
+
+// depthParts is how many parts the depth of p is summed in: several where the
+// result is small and the sum long, as in the gradient of the loss, so that
+// neither side is packed twice for want of tasks.
+func depthParts(p product) int {
+	if p.m > leftBlock || p.n > rightBlock || p.k < 16*depthBlock {
+		return 1
+	}
+	return min(minTasks, p.k/(4*depthBlock))
+}
+
+// multiplyDeep computes parts of the sum in memory of their own and adds them in
+// order.
+func (d *Device) multiplyDeep(p product, packed []float32, parts int) {
+	size, per := p.m*p.n, roundUp((p.k+parts-1)/parts, depthBlock)
+	parts = (p.k + per - 1) / per
+	sums := d.scratch.floats(slotDeep, parts*size)
+	d.pool.run(parts, func(w *worker, i int) {
+		part := p
+		part.c, part.ldc, part.add = sums[i*size:], p.n, false
+		d.block(w, part, packed, span{0, p.m}, span{0, p.n}, span{i * per, min(per, p.k-i*per)})
+	})
+	d.pool.rows(p.m, parts*p.n, func(_ *worker, lo, hi int) {
+		for r := lo; r < hi; r++ {
+			dst := p.c[r*p.ldc : r*p.ldc+p.n]
+			if !p.add {
+				clear(dst)
+			}
+			for i := range parts {
+				d.kern.axpy(dst, sums[i*size+r*p.n:][:p.n], 1)
+			}
+		}
+	})
+}
+
+// span is n elements from at on.
+type span struct{ at, n int }
 
 // grid is the micro-tile of a product and what packs its panels.
 type grid struct {
@@ -105,23 +146,19 @@ func (d *Device) packLeft(p product, g grid, offset bool) []float32 {
 	return dst
 }
 
-// block computes rows [i, i+rows) and columns [j, j+cols) of C.
-func (d *Device) block(w *worker, p product, left []float32, i, rows, j, cols int) {
+// block computes the sum over depth of rows and columns of C. depth starts at a
+// multiple of depthBlock.
+func (d *Device) block(w *worker, p product, left []float32, row, col, depth span) {
 	nr, whole := d.kern.nr, roundUp(p.m, d.kern.mr)
-	right := w.scratch.floats(slotB, roundUp(cols, nr)*depthBlock)
-	for k0 := 0; k0 < p.k; k0 += depthBlock {
+	right := w.scratch.floats(slotB, roundUp(col.n, nr)*depthBlock)
+	for k0 := depth.at; k0 < depth.at+depth.n; k0 += depthBlock {
 		k := min(depthBlock, p.k-k0)
-		for l := 0; l < cols; l += nr {
-			d.kern.pack(p.b, right[l*k:], nr, j+l, min(nr, cols-l), k0, k)
+		for l := 0; l < col.n; l += nr {
+			d.kern.pack(p.b, right[l*k:], nr, col.at+l, min(nr, col.n-l), k0, k)
 		}
-		d.panels(w, left[whole*k0+i*k:], right, tileGrid{
-			c: p.c[i*p.ldc+j:], ldc: p.ldc, rows: rows, cols: cols, k: k, alpha: p.alpha, add: p.add || k0 > 0,
+		d.panels(w, left[whole*k0+row.at*k:], right, tileGrid{
+			c: p.c[row.at*p.ldc+col.at:], ldc: p.ldc, rows: row.n, cols: col.n, k: k, alpha: p.alpha, add: p.add || k0 > depth.at,
 		})
-	}
-	if p.k == 0 && !p.add {
-		for r := i; r < i+rows; r++ {
-			clear(p.c[r*p.ldc+j : r*p.ldc+j+cols])
-		}
 	}
 }
 
