@@ -2,12 +2,151 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/borea-go/borea/checkpoint/stage"
+	"github.com/borea-go/borea/classifier"
+	"github.com/borea-go/borea/eval"
+	"github.com/borea-go/borea/eval/plot"
+	"github.com/borea-go/borea/label"
 	"github.com/borea-go/borea/qlora"
 )
 
-func (p *pipeline) evaluate(ctx context.Context, w *stage.Work) error       { return nil }
-func (p *pipeline) choice(ctx context.Context, m *qlora.Model) (any, error) { return nil, nil }
-func (p *pipeline) verdict(w io.Writer)                                     {}
+// evaluate measures the judge twice: on the split's held-back templates, whose
+// labels come from the templates, and on the library's hand-labelled requests,
+// which no rule and no template made.
+func (p *pipeline) evaluate(ctx context.Context, w *stage.Work) error {
+	judge, closeModel, err := p.loadJudge(ctx)
+	if err != nil {
+		return err
+	}
+	err = p.evaluateTest(ctx, judge, w.Dir)
+	if err == nil {
+		err = p.evaluateAuthored(ctx, judge, w.Dir)
+	}
+	return errors.Join(err, closeModel())
+}
+
+func (p *pipeline) evaluateTest(ctx context.Context, judge *classifier.Judge, dir string) error {
+	examples, samples, err := p.requests("test", 0, map[string]int{})
+	if err != nil {
+		return err
+	}
+	records := make([]eval.Record, len(samples))
+	for i, s := range samples {
+		records[i] = eval.Record{ID: s.ID, Truth: s.Label, Cluster: s.TemplateID, Domain: s.Domain, LabelSource: s.LabelSource}
+	}
+	return p.judgeAll(ctx, judge, examples, records, dir)
+}
+
+func (p *pipeline) evaluateAuthored(ctx context.Context, judge *classifier.Judge, dir string) error {
+	gold, err := label.Gold()
+	if err != nil {
+		return err
+	}
+	var examples []classifier.Example
+	var records []eval.Record
+	for _, g := range gold {
+		examples = append(examples, classifier.Example{Text: g.Text, Class: g.Label})
+		records = append(records, eval.Record{ID: g.ID, Truth: g.Label, Cluster: g.Pair, Domain: g.Domain, LabelSource: g.Source})
+	}
+	return p.judgeAll(ctx, judge, examples, records, filepath.Join(dir, "authored"))
+}
+
+// judgeAll predicts, measures against baselines, and writes report, records and
+// pictures.
+func (p *pipeline) judgeAll(ctx context.Context, judge *classifier.Judge, examples []classifier.Example, records []eval.Record, dir string) error {
+	texts := make([]string, len(examples))
+	for i, ex := range examples {
+		texts[i] = ex.Text
+	}
+	preds, _, err := judge.Predict(ctx, texts)
+	if err != nil {
+		return err
+	}
+	for i, pr := range preds {
+		records[i].Pred, records[i].Failure = pr.Class, pr.Failed
+		if pr.Failed == "" {
+			records[i].P = append([]float64(nil), pr.P[:]...)
+		}
+	}
+	baselines, err := p.baselines(texts)
+	if err != nil {
+		return err
+	}
+	rep, err := eval.Evaluate(records, eval.DefaultOptions(), baselines...)
+	if err != nil {
+		return err
+	}
+	return writeEvaluation(dir, rep, records)
+}
+
+// baselines are the majority class of the training part, and the rules.
+func (p *pipeline) baselines(texts []string) ([]eval.Baseline, error) {
+	train, _, err := p.requests("train", 0, map[string]int{})
+	if err != nil {
+		return nil, err
+	}
+	classes := make([]label.Class, len(train))
+	for i, ex := range train {
+		classes[i] = ex.Class
+	}
+	rules, err := label.Preset("default")
+	if err != nil {
+		return nil, err
+	}
+	byRules := eval.Baseline{Name: "rules"}
+	for _, t := range texts {
+		byRules.Pred = append(byRules.Pred, label.FourClass(t, rules).Class)
+	}
+	return []eval.Baseline{eval.Majority(classes, len(texts)), byRules}, nil
+}
+
+func writeEvaluation(dir string, rep eval.Report, records []eval.Record) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := qlora.WriteReport(filepath.Join(dir, "report.json"), rep); err != nil {
+		return err
+	}
+	f, err := os.Create(filepath.Join(dir, "predictions.jsonl"))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(eval.WriteRecords(f, records), f.Close()); err != nil {
+		return err
+	}
+	return drawConfusion(dir, rep)
+}
+
+func drawConfusion(dir string, rep eval.Report) error {
+	style := plot.DefaultStyle()
+	counts, err := plot.ConfusionCounts(rep.Decision.Confusion, "Requests", style)
+	if err != nil {
+		return err
+	}
+	shares, err := plot.ConfusionShares(rep.Decision.Confusion, "Share of each true class", style)
+	if err != nil {
+		return err
+	}
+	return errors.Join(counts.Save(filepath.Join(dir, "confusion")), shares.Save(filepath.Join(dir, "confusion-shares")))
+}
+
+// verdict adds the judge's figures to the summary.
+func (p *pipeline) verdict(w io.Writer) {
+	for _, set := range []struct{ name, dir string }{{"judge, held-back templates", ""}, {"judge, hand-labelled", "authored"}} {
+		var r eval.Report
+		if !readReport(filepath.Join(p.dir("evaluation"), set.dir, "report.json"), &r) {
+			continue
+		}
+		fmt.Fprintf(w, "\n%s\tn %d\tmacro F1 %v\taccuracy %v\tfalse allow %d of %d (upper %v)\t\n", set.name, r.N,
+			r.Decision.MacroFixed.F1, r.Decision.Accuracy.Rate, r.Safety.FalseAllow.K, r.Safety.FalseAllow.N, r.Safety.FalseAllow.UpperOneSided)
+		for _, b := range r.Baselines {
+			fmt.Fprintf(w, "  %s\t\tmacro F1 %v\taccuracy %v\tfalse allow %d of %d\t\n", b.Name, b.MacroF1, b.Accuracy, b.FalseAllow.K, b.FalseAllow.N)
+		}
+	}
+}
