@@ -64,6 +64,24 @@ func quantise512(q []int8, x []float32) float32 {
 	return m / 127
 }
 
+// quantise256 is quantiseGo.
+func quantise256(q []int8, x []float32) float32 {
+	n := len(x) &^ 7
+	if n == 0 {
+		return quantiseGo(q, x)
+	}
+	_ = q[:len(x)]
+	m := math.Float32frombits(max(absmax256(&x[0], n/8), absBits(x[n:])))
+	inv, ok := inverse(m)
+	if !ok {
+		clear(q[:len(x)])
+		return m / 127
+	}
+	round256(&q[0], &x[0], n/8, inv)
+	roundGo(q[n:], x[n:], inv)
+	return m / 127
+}
+
 // scaleSums512 is scaleSumsGo for sums that carry the offset.
 func scaleSums512(y []float32, acc []int32, s float32, scale []float32, sum []int32, add bool) {
 	_, _, _ = y[:len(acc)], scale[:len(acc)], sum[:len(acc)]
@@ -93,3 +111,9 @@ func absmax512(x *float32, n int) uint32
 
 //go:noescape
 func round512(q *int8, x *float32, n int, inv float32)
+
+//go:noescape
+func absmax256(x *float32, n int) uint32
+
+//go:noescape
+func round256(q *int8, x *float32, n int, inv float32)

@@ -72,10 +72,14 @@ func (d *Device) base(y []float32, x activation, w *weight, n int, add bool) (le
 
 // baseFew reads the weight as it lies, once: decoding.
 func (d *Device) baseFew(y, x []float32, w *weight, n int, add bool) {
-	d.pool.rows(w.rows, n*w.cols, func(_ *worker, lo, hi int) {
+	d.pool.rows(w.rows, n*w.cols, func(wk *worker, lo, hi int) {
+		row := wk.scratch.floats(slotN, w.cols)
 		for o := lo; o < hi; o++ {
+			if w.n != nil {
+				w.n.read(row, o, 0)
+			}
 			for t := range n {
-				v := d.dotRow(x[t*w.cols:(t+1)*w.cols], w, o)
+				v := d.dotRow(x[t*w.cols:(t+1)*w.cols], w, o, row)
 				if add {
 					v += y[t*w.rows+o]
 				}
@@ -85,9 +89,12 @@ func (d *Device) baseFew(y, x []float32, w *weight, n int, add bool) {
 	})
 }
 
-func (d *Device) dotRow(x []float32, w *weight, o int) float32 {
+// dotRow multiplies x by row o of w; codes of 4 bits come widened.
+func (d *Device) dotRow(x []float32, w *weight, o int, widened []float32) float32 {
 	at, end := o*w.cols, (o+1)*w.cols
 	switch {
+	case w.n != nil:
+		return d.kern.dot(x, widened)
 	case w.f != nil:
 		return d.kern.dot(x, w.f[at:end])
 	case w.h != nil:

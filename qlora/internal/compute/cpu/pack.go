@@ -1,15 +1,16 @@
 package cpu
 
 // operand is one side of a product, seen as lanes × depth: lanes are rows of the
-// left or columns of the right matrix, depth is the summed index. One of f, h, q
-// is set.
+// left or columns of the right matrix, depth is the summed index. One of f, h, q,
+// n is set.
 type operand struct {
 	f     []float32
 	h     []uint16
 	q     []int8
 	scale []float32 // of q, one a stored row
-	ld    int       // distance of stored rows
-	deep  bool      // stored rows run along depth's index: element (lane, k) at k·ld+lane
+	n     *nf4
+	ld    int  // distance of stored rows
+	deep  bool // stored rows run along depth's index: element (lane, k) at k·ld+lane
 }
 
 // byLane is a matrix whose stored rows are lanes: element (lane, k) at lane·ld+k.
@@ -21,7 +22,7 @@ func byDepth(f []float32, ld int) operand { return operand{f: f, ld: ld, deep: t
 // lanes is the weight with its rows as lanes (forward), depth the same with its
 // rows as depth (gradient with respect to the input).
 func (w *weight) lanes() operand {
-	return operand{f: w.f, h: w.h, q: w.q, scale: w.scale, ld: w.cols}
+	return operand{f: w.f, h: w.h, q: w.q, scale: w.scale, n: w.n, ld: w.cols}
 }
 
 func (w *weight) depth() operand {
@@ -55,6 +56,8 @@ func (o operand) fill(dst []float32, width, l0, lanes, k0, k int) {
 		}
 	case o.h != nil:
 		o.packBF16(dst, width, l0, lanes, k0, k)
+	case o.n != nil:
+		o.n.pack(dst, width, l0, lanes, k0, k, o.deep)
 	default:
 		o.packInt8(dst, width, l0, lanes, k0, k)
 	}

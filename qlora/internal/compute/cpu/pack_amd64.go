@@ -33,6 +33,10 @@ func (p *packer) pack(o operand, dst []float32, width, l0, lanes, k0, k int) {
 	if lanes < width {
 		clear(dst[:k*width])
 	}
+	if o.n != nil {
+		o.fill(dst, width, l0, lanes, k0, k)
+		return
+	}
 	for g := 0; g < lanes; g += p.lanes {
 		n := min(p.lanes, lanes-g)
 		if o.deep {

@@ -77,6 +77,8 @@ const (
 	slotD           // row statistics
 	slotZ           // logits
 	slotH           // gathered hidden rows
+	slotDeep        // parts of a long sum
+	slotN           // one row of 4-bit codes, widened
 	slots
 )
 

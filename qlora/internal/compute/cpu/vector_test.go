@@ -145,3 +145,26 @@ func TestPhiloxMatchesItsAuthors(t *testing.T) {
 		}
 	}
 }
+
+// TestCodesAreTheSameOnEveryPath demands equal bits, ties and special rows too.
+func TestCodesAreTheSameOnEveryPath(t *testing.T) {
+	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	for _, k := range available() {
+		for n := 1; n < 70; n++ {
+			rows := map[string][]float32{"ramp": ramp(n, n), "zero": make([]float32, n), "ties": make([]float32, n)}
+			for i := range n {
+				rows["ties"][i] = float32(i%100) + 0.5
+			}
+			rows["ties"][n-1] = 127
+			rows["tiny"], rows["nan"], rows["inf"] = slices.Repeat([]float32{1e-40}, n), ramp(n, 2), ramp(n, 3)
+			rows["nan"][n/2], rows["inf"][n-1] = nan, -inf
+			for name, x := range rows {
+				got, want := make([]int8, n), make([]int8, n)
+				gs, ws := k.quantise(got, x), quantiseGo(want, x)
+				if math.Float32bits(gs) != math.Float32bits(ws) && (gs == gs || ws == ws) || !slices.Equal(got, want) {
+					t.Fatalf("%s %s n=%d: %v scale %v, want %v scale %v", k.name, name, n, got, gs, want, ws)
+				}
+			}
+		}
+	}
+}

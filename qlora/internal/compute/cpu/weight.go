@@ -7,7 +7,7 @@ import (
 	"github.com/borea-go/borea/qlora/internal/compute"
 )
 
-// weight is a frozen matrix, row-major. One of f, h, q is set.
+// weight is a frozen matrix, row-major. One of f, h, q, n is set.
 type weight struct {
 	owner      *Device
 	rows, cols int
@@ -17,6 +17,7 @@ type weight struct {
 	q          []int8    // codes, w = q·scale[row]
 	scale      []float32 // [rows]
 	sum        []int32   // [rows], of the codes
+	n          *nf4
 }
 
 // Rows implements compute.Weight.
@@ -30,7 +31,11 @@ func (w *weight) Format() compute.Format { return w.format }
 
 // Bytes implements compute.Weight.
 func (w *weight) Bytes() int64 {
-	return int64(4*len(w.f) + 2*len(w.h) + len(w.q) + 4*len(w.scale) + 4*len(w.sum))
+	b := int64(4*len(w.f) + 2*len(w.h) + len(w.q) + 4*len(w.scale) + 4*len(w.sum))
+	if w.n != nil {
+		b += int64(len(w.n.codes) + 4*len(w.n.absmax))
+	}
+	return b
 }
 
 // loadRows is how many rows are read at once while a weight is stored.
@@ -52,6 +57,8 @@ func (d *Device) Weight(f compute.Format, rows, cols int, src compute.RowSource)
 		w.h = make([]uint16, rows*cols)
 	case compute.FormatInt8, compute.FormatInt8W:
 		w.q, w.scale, w.sum = make([]int8, rows*cols), make([]float32, rows), make([]int32, rows)
+	case compute.FormatNF4:
+		w.n = newNF4(rows, cols)
 	default:
 		return nil, fmt.Errorf("cpu: weight format %s: %w", f, compute.ErrUnsupported)
 	}
@@ -76,6 +83,10 @@ func (w *weight) store(first int, src []float32) {
 		for i, v := range src {
 			w.h[off+i] = toBF16(v)
 		}
+	case w.n != nil:
+		for i := 0; i < len(src); i += w.cols {
+			w.n.store(first+i/w.cols, src[i:i+w.cols])
+		}
 	default:
 		for i := 0; i < len(src); i += w.cols {
 			r, q := first+i/w.cols, w.q[off+i:off+i+w.cols]
@@ -97,6 +108,8 @@ func (w *weight) row(dst []float32, r int) {
 		for i, v := range w.h[off : off+w.cols] {
 			dst[i] = fromBF16(v)
 		}
+	case w.n != nil:
+		w.n.read(dst[:w.cols], r, 0)
 	default:
 		for i, v := range w.q[off : off+w.cols] {
 			dst[i] = float32(v) * w.scale[r]
@@ -107,20 +120,29 @@ func (w *weight) row(dst []float32, r int) {
 // quantiseGo writes q = round(127 x / absmax), ties to even, and returns the
 // scale absmax/127. A NaN in x makes the scale NaN.
 func quantiseGo(q []int8, x []float32) float32 {
-	var top uint32 // magnitude bits order like magnitudes, NaN above all
-	for _, v := range x {
-		top = max(top, math.Float32bits(v)&^(1<<31))
-	}
-	m := math.Float32frombits(top)
+	m := math.Float32frombits(absBits(x))
 	inv, ok := inverse(m)
 	if !ok {
 		clear(q[:len(x)])
 		return m / 127
 	}
+	roundGo(q, x, inv)
+	return m / 127
+}
+
+// absBits is the largest magnitude as its bits, which order like magnitudes,
+// NaN above all.
+func absBits(x []float32) (top uint32) {
+	for _, v := range x {
+		top = max(top, math.Float32bits(v)&^(1<<31))
+	}
+	return top
+}
+
+func roundGo(q []int8, x []float32, inv float32) {
 	for i, v := range x {
 		q[i] = int8(math.RoundToEven(float64(v * inv)))
 	}
-	return m / 127
 }
 
 // inverse is 127/m, and whether both are finite and positive.

@@ -40,6 +40,9 @@ func linears() (list []Case) {
 			list = append(list, Case{fmt.Sprintf("linear %s %+v", f, s), linear(f, s), 3e-6})
 		}
 	}
+	for _, s := range shapes {
+		list = append(list, Case{fmt.Sprintf("linear nf4 %+v", s), linear(compute.FormatNF4, s), 3e-6})
+	}
 	return list
 }
 
@@ -47,7 +50,7 @@ func linear(f compute.Format, s shape) func(*Trial) {
 	return func(r *Trial) {
 		n, d := s.n, r.Dev
 		x := r.activation(f, r.exact(n+room, s.in), n+room, s.in)
-		w := r.weight(f, s.out, s.in, r.exact(s.out, s.in))
+		w := r.weight(f, s.out, s.in, r.storable(f, s.out, s.in))
 		y, res, u := r.real((n+room)*s.out), r.putReal(r.normal((n+room)*s.out)), r.real((n+room)*s.rank)
 		var ad *compute.Adapter
 		var g compute.AdapterGrad
@@ -80,8 +83,8 @@ func embed(r *Trial) {
 		ids[i] = int32(r.rng.IntN(v))
 	}
 	h := r.real((n + room) * c)
-	for _, f := range []compute.Format{compute.FormatF32, compute.FormatBF16, compute.FormatInt8W} {
-		r.Dev.Embed(h, r.weight(f, v, c, r.exact(v, c)), r.put(ids), n, 5, compute.Sequence{}, none)
+	for _, f := range []compute.Format{compute.FormatF32, compute.FormatBF16, compute.FormatInt8W, compute.FormatNF4} {
+		r.Dev.Embed(h, r.weight(f, v, c, r.storable(f, v, c)), r.put(ids), n, 5, compute.Sequence{}, none)
 		r.out("h "+f.String(), h, n*c)
 	}
 }

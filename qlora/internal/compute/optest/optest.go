@@ -1,6 +1,7 @@
 package optest
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -60,6 +61,28 @@ func (r *Trial) exact(rows, cols int) []float32 {
 	return v
 }
 
+// levels are the values of the 4-bit codes (QLoRA, arXiv 2305.14314, appendix E).
+var levels = [16]float32{
+	-1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0,
+	0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1,
+}
+
+// storable returns rows that format f holds without error.
+func (r *Trial) storable(f compute.Format, rows, cols int) []float32 {
+	if f != compute.FormatNF4 {
+		return r.exact(rows, cols)
+	}
+	v := make([]float32, rows*cols)
+	for i := range v {
+		v[i] = levels[r.rng.IntN(16)]
+		if i%cols%64 == 0 {
+			v[i] = 1 // the absmax of its block
+		}
+		v[i] *= float32(math.Ldexp(1, -i%cols/64%3))
+	}
+	return v
+}
+
 // put uploads v, which is []float32 or []int32.
 func (r *Trial) put(v any) compute.Buffer {
 	var b compute.Buffer
@@ -101,11 +124,17 @@ func (r *Trial) weight(f compute.Format, rows, cols int, v []float32) compute.We
 		copy(dst, v[first*cols:])
 		return nil
 	})
+	if errors.Is(err, compute.ErrUnsupported) {
+		panic(unsupported{err})
+	}
 	if err != nil {
 		r.errs = append(r.errs, err)
 	}
 	return w
 }
+
+// unsupported ends a Case on a device that refuses a weight format.
+type unsupported struct{ error }
 
 // out records the first n elements of b.
 func (r *Trial) out(name string, b compute.Buffer, n int) {
@@ -124,6 +153,15 @@ func (r *Trial) out(name string, b compute.Buffer, n int) {
 func perform(t *testing.T, c Case, d compute.Device) *Trial {
 	t.Helper()
 	r := newTrial(d)
+	defer func() {
+		switch v := recover().(type) {
+		case nil:
+		case unsupported:
+			t.Skip(v.error)
+		default:
+			panic(v)
+		}
+	}()
 	c.Work(r)
 	r.errs = append(r.errs, d.Sync())
 	for _, err := range r.errs {
