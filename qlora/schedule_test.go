@@ -52,7 +52,7 @@ func TestPETPhases(t *testing.T) {
 	for total := 1; total <= 100; total++ {
 		require.NotContains(t, series(total), 0.0, "shares of 1 cover every one of %d steps", total)
 	}
-	o.Phase = [3]float64{0.1, 0.2, 0.7}
+	o.Phase = [3]float64{0.7, 0.2, 0.1} // sums to just below 1
 	require.NotContains(t, series(1000), 0.0)
 	o.Phase = [3]float64{0, 0.5, 0.25}
 	require.Equal(t, []float64{0.05, 0.05, 0.1, 0}, series(4))
