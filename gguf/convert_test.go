@@ -140,8 +140,13 @@ func TestConvertBundledModel(t *testing.T) {
 		}
 	}
 	types := map[string]string{}
+	var names []string
 	for name, x := range r.Tensors() {
 		types[name] = x.Type.String()
+		names = append(names, name)
+	}
+	if !slices.IsSortedFunc(names, compareNames) || names[4] != "blk.0.attn_norm.weight" {
+		t.Errorf("not in llama-quantize's order: %v", names)
 	}
 	for layer, more := range []bool{false, false, true, false, false, true} {
 		qkv, down := "Q5_1", "Q5_K"
@@ -237,6 +242,16 @@ func TestThereAndBack(t *testing.T) {
 			}
 			compareModels(t, src, os.DirFS(back))
 		}
+	}
+}
+
+// Some directories store the tied head too.
+func TestTiedHeadIsLeft(t *testing.T) {
+	src := tiny(t, tinyShape()) // with lm_head.weight
+	src["config.json"] = &fstest.MapFile{Data: bytes.Replace(src["config.json"].Data, []byte(`"tie_word_embeddings": false`), []byte(`"tie_word_embeddings": true`), 1)}
+	r, report := converted(t, src, options("Q8_0"))
+	if _, ok := r.Tensor("output.weight"); ok || !slices.Equal(report.Left, []string{"lm_head.weight"}) {
+		t.Errorf("left %v", report.Left)
 	}
 }
 

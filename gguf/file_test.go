@@ -161,6 +161,50 @@ func checkTensors(t *testing.T, r *Reader, x []float32) {
 	}
 }
 
+// The bytes between tensors and behind the last are zero whatever was there before.
+func TestPadding(t *testing.T) {
+	m := &memory{b: bytes.Repeat([]byte{0xff}, 4096)}
+	opts := DefaultWriterOptions()
+	opts.Alignment = 128
+	w, err := NewWriter(serial(m), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b"} {
+		if err := w.AddTensor(TensorInfo{Name: name, Type: F16, Shape: []int{3}}, Values([]float32{1, 2, 3})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range w.Tensors() {
+		if x.Size != 6 || !bytes.Equal(m.b[x.Offset+6:x.Offset+128], make([]byte, 122)) {
+			t.Errorf("%s at %d is followed by %x", x.Name, x.Offset, m.b[x.Offset+6:x.Offset+16])
+		}
+	}
+}
+
+// Both directions could forget to turn the bytes, so they are looked at.
+func TestBigEndianBytes(t *testing.T) {
+	opts := DefaultWriterOptions()
+	opts.BigEndian = true
+	x := make([]float32, 256)
+	x[0] = -127 // the scale of its block of Q8_0 is 1
+	r := open(t, write(t, opts, func(w *Writer) {
+		for _, typ := range []Type{F32, F16, BF16, Q8_0} {
+			_ = w.AddTensor(TensorInfo{Name: typ.String(), Type: typ, Shape: []int{256}}, Values(x))
+		}
+	}))
+	for name, want := range map[string][]byte{"F32": {0xc2, 0xfe, 0, 0}, "F16": {0xd7, 0xf0}, "BF16": {0xc2, 0xfe}, "Q8_0": {0x3c, 0, 0x81}} {
+		tensor, _ := r.Tensor(name)
+		got, _ := io.ReadAll(tensor.Section())
+		if !bytes.HasPrefix(got, want) {
+			t.Errorf("%s starts with %x, want %x", name, got[:4], want)
+		}
+	}
+}
+
 func TestReadPartOfTensor(t *testing.T) {
 	x := randomWeights(40 * 1024)
 	b := write(t, DefaultWriterOptions(), func(w *Writer) {
