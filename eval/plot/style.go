@@ -54,7 +54,7 @@ const (
 func (s Style) new(title, x, y string) *plot.Plot {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
-	p.Title.Padding = 8
+	p.Title.Padding, p.X.Label.Padding, p.Y.Label.Padding = 8, 4, 6
 	for sty, size := range map[*text.Style]font.Length{
 		&p.Title.TextStyle: titleSize, &p.Legend.TextStyle: tickSize,
 		&p.X.Label.TextStyle: labelSize, &p.Y.Label.TextStyle: labelSize,
