@@ -244,6 +244,7 @@ func TestBakeRefuses(t *testing.T) {
 		{"integers", "is I32", tiny(t, ints, w), randomGates(t, 1, 8, 0)},
 		{"infinite weight", "element 9 is +Inf", tiny(t, safetensors.F32Tensor, bad), randomGates(t, 1, 8, 0)},
 		{"NaN angle", "angle 0 of block 0", tiny(t, safetensors.F32Tensor, w), &Gates{Layers: [][]float32{append([]float32{float32(math.NaN())}, make([]float32, 27)...)}}},
+		{"angle without meaning", "exceeds 1e-06", tiny(t, safetensors.F32Tensor, w), &Gates{Layers: [][]float32{append([]float32{1e12, 3e11}, make([]float32, 26)...)}}},
 		{"no gates", "no gates", tiny(t, safetensors.F32Tensor, w), &Gates{}},
 	} {
 		dst := t.TempDir()

@@ -83,6 +83,7 @@ func TestDamagedGatesAreRefused(t *testing.T) {
 		meta       map[string]string
 	}{
 		{"another format", "metadata", []safetensors.Tensor{theta(0, []int{1, 28})}, map[string]string{"format": "pt"}},
+		{"another format with our rotation", "metadata", []safetensors.Tensor{theta(0, []int{1, 28})}, map[string]string{"format": "pt", "rotation": fileRotation}},
 		{"Cayley", "metadata", []safetensors.Tensor{theta(0, []int{1, 28})}, map[string]string{"format": fileFormat, "rotation": "cayley"}},
 		{"a layer missing", "layers.1.", []safetensors.Tensor{theta(0, []int{1, 28}), theta(2, []int{1, 28})}, meta},
 		{"full matrices", "[blocks 28]", []safetensors.Tensor{theta(0, []int{1, 64})}, meta},

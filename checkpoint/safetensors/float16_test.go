@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 	"testing"
 )
@@ -102,5 +103,51 @@ func TestRoundToOddAvoidsDoubleRounding(t *testing.T) {
 	}
 	if v := RoundToOdd(math.NaN()); v == v {
 		t.Error("NaN is lost")
+	}
+}
+
+// Between two neighbours lies a tie; it goes to the even one, and the next
+// float32 on either side to its own.
+func TestTiesGoToEven(t *testing.T) {
+	for name, c := range map[string]struct {
+		round func(float32) uint16
+		widen func(uint16) float32
+		last  uint16 // largest finite
+	}{"F16": {F16, FromF16, 0x7bff}, "BF16": {BF16, FromBF16, 0x7f7f}} {
+		for h := range c.last {
+			mid := float32((float64(c.widen(h)) + float64(c.widen(h+1))) / 2)
+			even := h + h&1
+			below, above := math.Nextafter32(mid, -1), math.Nextafter32(mid, math.MaxFloat32)
+			if c.round(mid) != even || c.round(-mid) != even|0x8000 || c.round(below) != h || c.round(above) != h+1 {
+				t.Fatalf("%s around %g: %#04x %#04x %#04x, want %#04x %#04x %#04x",
+					name, mid, c.round(below), c.round(mid), c.round(above), h, even, h+1)
+			}
+		}
+	}
+}
+
+// The nearest bfloat16 of a float64, by distance.
+func nearestBF16(v float64) uint16 {
+	h := BF16(float32(v))
+	for _, c := range []uint16{h - 1, h + 1} {
+		a, b := math.Abs(float64(FromBF16(c))-v), math.Abs(float64(FromBF16(h))-v)
+		if a < b || a == b && c&1 == 0 {
+			h = c
+		}
+	}
+	return h
+}
+
+func TestRoundToOddGivesTheNearest(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 100_000 {
+		h := uint16(0x3000 + rng.IntN(0x2000))
+		tie := (float64(FromBF16(h)) + float64(FromBF16(h+1))) / 2
+		for _, ulps := range []float64{0, 1e-16, -1e-16, 3e-10, -3e-10, 6e-8, -6e-8, rng.NormFloat64() * 1e-7} {
+			v := tie * (1 + ulps)
+			if got, want := BF16(RoundToOdd(v)), nearestBF16(v); got != want {
+				t.Fatalf("%v: %#04x, want %#04x", v, got, want)
+			}
+		}
 	}
 }

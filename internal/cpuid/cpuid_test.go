@@ -57,6 +57,60 @@ func TestStateThatIsNotSavedHidesTheSet(t *testing.T) {
 	}
 }
 
+// Each feature hangs on its own bit: with that bit alone missing it is false,
+// and what does not build on it stays.
+func TestEachFeatureReadsItsBit(t *testing.T) {
+	ones := ^uint32(0)
+	const saved = 0x600e6
+	for name, c := range map[string]struct {
+		leaf, register, bit int
+		get                 func(Features) bool
+	}{
+		"AVX2":       {7, 1, 5, func(f Features) bool { return f.AVX2 }},
+		"FMA":        {1, 2, 12, func(f Features) bool { return f.FMA }},
+		"F16C":       {1, 2, 29, func(f Features) bool { return f.F16C }},
+		"AVX512F":    {7, 1, 16, func(f Features) bool { return f.AVX512F }},
+		"AVX512BW":   {7, 1, 30, func(f Features) bool { return f.AVX512BW }},
+		"AVX512VL":   {7, 1, 31, func(f Features) bool { return f.AVX512VL }},
+		"AVX512DQ":   {7, 1, 17, func(f Features) bool { return f.AVX512DQ }},
+		"AVX512VNNI": {7, 2, 11, func(f Features) bool { return f.AVX512VNNI }},
+		"AVX512BF16": {71, 0, 5, func(f Features) bool { return f.AVX512BF16 }},
+		"AVXVNNI":    {71, 0, 4, func(f Features) bool { return f.AVXVNNI }},
+		"AMXTile":    {7, 3, 24, func(f Features) bool { return f.AMXTile }},
+		"AMXInt8":    {7, 3, 25, func(f Features) bool { return f.AMXInt8 }},
+		"AMXBF16":    {7, 3, 22, func(f Features) bool { return f.AMXBF16 }},
+	} {
+		r := map[int][4]uint32{1: {ones, ones, ones, ones}, 7: {ones, ones, ones, ones}, 71: {ones, ones, ones, ones}}
+		read := func() Features {
+			l := func(n int) registers { v := r[n]; return registers{v[0], v[1], v[2], v[3]} }
+			return decode(l(1), l(7), l(71), saved)
+		}
+		if !c.get(read()) {
+			t.Errorf("%s is false with all bits set", name)
+		}
+		v := r[c.leaf]
+		v[c.register] &^= 1 << c.bit
+		r[c.leaf] = v
+		if c.get(read()) {
+			t.Errorf("%s does not hang on its bit", name)
+		}
+		f := read()
+		if name != "AVX2" && !f.AVX2 || name != "FMA" && !f.FMA {
+			t.Errorf("without %s: %+v", name, f)
+		}
+	}
+}
+
+// Without AVX's own bit nothing of vectors is left.
+func TestNothingWithoutAVX(t *testing.T) {
+	all := registers{^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0)}
+	noAVX := all
+	noAVX.c &^= 1 << 28
+	if f := decode(noAVX, all, all, 0x6e6); f != (Features{}) {
+		t.Errorf("%+v", f)
+	}
+}
+
 // Choose a kernel once, when a device is opened.
 func Example() {
 	path := "portable"
