@@ -1,72 +1,167 @@
 package checkpoint
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 
 	"github.com/borea-go/borea/internal/crashfs"
 )
 
-// State is what a save writes. With SaveAsync it must be a snapshot: nothing it
-// refers to may change until the save is done.
+// State is what a save writes.
 type State struct {
-	// Step orders checkpoints; the newest is the one with the largest.
+	// Step orders checkpoints, from 0; the largest is the newest.
 	Step int64
 	// Meta is any value that encodes as JSON.
 	Meta any
-	// Files are written by name; names are plain file names.
+	// Files write the state by name. Names are letters, digits, '.', '_' and '-'.
+	// With SaveAsync what they read must be a snapshot: nothing may change it
+	// until the save is done.
 	Files map[string]func(io.Writer) error
 }
 
 // Save writes a checkpoint. When it returns nil, the checkpoint is on disk and
-// survives a power cut; when it returns an error, earlier ones are untouched.
+// survives a power cut; when it returns an error, earlier ones are untouched and
+// the next save may succeed.
 func (s *Store) Save(ctx context.Context, st State) error {
+	s.begin()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return ErrClosed
+	err := s.save(ctx, st)
+	if err != nil {
+		s.env.Logger.Error("checkpoint not saved", "step", st.Step, "error", err)
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s.last = s.env.Now()
-	s.serial++
-	temp := fmt.Sprintf("%s%08d", tempPrefix, s.serial)
-	if err := s.write(ctx, temp, st); err != nil {
-		// A failed sync may leave pages that look clean: these files are never
-		// synced again but thrown away.
-		return errors.Join(fmt.Errorf("checkpoint of step %d: %w", st.Step, classify(err)), s.discard(temp))
-	}
-	return s.publish(temp, st.Step)
+	return s.wrap(fmt.Sprintf("save step %d", st.Step), err)
 }
 
-func (s *Store) publish(temp string, step int64) error {
-	name := checkpointName(step, s.serial)
-	if err := s.fs.Rename(temp, name); err != nil {
-		return errors.Join(fmt.Errorf("publish %s: %w", name, classify(err)), s.discard(temp))
+func (s *Store) save(ctx context.Context, st State) error {
+	m, err := s.prepare(ctx, st)
+	if err != nil {
+		return err
 	}
-	if !s.skip.parentSync {
-		if err := s.fs.SyncDir(""); err != nil {
-			return fmt.Errorf("publish %s: %w", name, classify(err))
-		}
+	s.serial++
+	i := id{st.Step, s.session.Starts, s.serial}
+	m.Start, m.Serial = i.start, i.serial
+	temp := tempPrefix + i.String()
+	if err := s.write(ctx, temp, &m, st.Files); err != nil {
+		return errors.Join(err, s.discard(temp))
 	}
-	if err := s.rotate(s.opts.Keep); err != nil {
-		s.env.Logger.Warn("old checkpoints not removed", "error", err)
+	if err := s.fs.Rename(temp, i.String()); err != nil {
+		return errors.Join(err, s.discard(temp))
+	}
+	// If this fails the checkpoint is there but not durable: it is not counted
+	// when old ones are removed.
+	if err := s.fs.Sync("."); err != nil {
+		return err
+	}
+	s.owned[i] = true
+	s.rotate()
+	return nil
+}
+
+// prepare refuses what must not or cannot be saved, before anything is written.
+func (s *Store) prepare(ctx context.Context, st State) (manifest, error) {
+	if s.closed {
+		return manifest{}, ErrClosed
+	}
+	if ctx.Err() != nil {
+		return manifest{}, context.Cause(ctx)
+	}
+	if err := checkNames(st.Files); err != nil {
+		return manifest{}, err
+	}
+	meta, err := json.Marshal(st.Meta)
+	if err != nil {
+		return manifest{}, fmt.Errorf("meta: %w", err)
+	}
+	l, err := s.list()
+	if err != nil {
+		return manifest{}, err
+	}
+	if l.lastStart() > s.session.Starts {
+		return manifest{}, ErrSuperseded
+	}
+	return manifest{Session: s.session.ID, Step: st.Step, Meta: meta}, s.checkStep(st.Step)
+}
+
+func (s *Store) checkStep(step int64) error {
+	newest := int64(0)
+	for i := range s.owned {
+		newest = max(newest, i.step)
+	}
+	if step < newest {
+		return &StepError{step, newest}
 	}
 	return nil
 }
 
-// discard removes a temporary folder; if that fails too, Open will.
+const maxName = 128
+
+func checkNames(files map[string]func(io.Writer) error) error {
+	seen := map[string]bool{strings.ToLower(manifestName): true}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		lower := strings.ToLower(name)
+		if !plainName(name) || seen[lower] || files[name] == nil {
+			return &NameError{name}
+		}
+		seen[lower] = true
+	}
+	return nil
+}
+
+// plainName reports whether every system takes name for one file in a folder.
+func plainName(name string) bool {
+	for _, r := range name {
+		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+		if !letter && !strings.ContainsRune("._-", r) {
+			return false
+		}
+	}
+	// Windows drops a last dot, and knows devices by these names with any suffix.
+	stem, _, _ := strings.Cut(strings.ToUpper(name), ".")
+	device := slices.Contains([]string{"CON", "PRN", "AUX", "NUL"}, stem) ||
+		len(stem) == 4 && '0' <= stem[3] && stem[3] <= '9' && (stem[:3] == "COM" || stem[:3] == "LPT")
+	return name != "" && len(name) <= maxName && stem != "" && !strings.HasSuffix(name, ".") && !device
+}
+
+// write fills the temporary folder: files, then the manifest, then its entries.
+func (s *Store) write(ctx context.Context, temp string, m *manifest, files map[string]func(io.Writer) error) error {
+	if err := s.fs.Mkdir(temp); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		h := &hashWriter{ctx: ctx, h: sha256.New()}
+		err := crashfs.WriteSynced(s.fs, temp+"/"+name, 0o600, func(w io.Writer) error {
+			h.w = w
+			return h.fill(files[name], s.buffer)
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		m.Files = append(m.Files, manifestFile{name, h.n, fmt.Sprintf("%x", h.h.Sum(nil))})
+	}
+	b, err := m.seal()
+	if err != nil {
+		return err
+	}
+	err = crashfs.WriteSynced(s.fs, temp+"/"+manifestName, 0o600, func(w io.Writer) error { _, err := w.Write(b); return err })
+	if err != nil {
+		return fmt.Errorf("%s: %w", manifestName, err)
+	}
+	return s.fs.Sync(temp)
+}
+
+// discard removes a temporary folder. Its files are never synced again, since a
+// failed sync may leave pages that look clean. What cannot be removed is left to
+// the next Open.
 func (s *Store) discard(temp string) error {
 	if err := crashfs.RemoveAll(s.fs, temp); err != nil {
 		s.env.Logger.Warn("temporary folder left behind", "name", temp, "error", err)
@@ -74,108 +169,29 @@ func (s *Store) discard(temp string) error {
 	return nil
 }
 
-func (s *Store) write(ctx context.Context, temp string, st State) error {
-	meta, err := json.Marshal(st.Meta)
-	if err != nil {
-		return fmt.Errorf("meta: %w", err)
-	}
-	m := manifest{Schema: schema, Session: s.session.ID, Step: st.Step, Serial: s.serial, Meta: meta}
-	if err := s.fs.Mkdir(temp); err != nil {
-		return err
-	}
-	for _, name := range slices.Sorted(maps.Keys(st.Files)) {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if name == manifestName || name == "" || path.Base(name) != name || strings.ContainsAny(name, `\:`) {
-			return fmt.Errorf("file name %q is not allowed", name)
-		}
-		f, err := s.writeFile(temp+"/"+name, s.skip.fileSync, st.Files[name])
-		if err != nil {
-			return err
-		}
-		f.Name = name
-		m.Files = append(m.Files, f)
-	}
-	b, err := m.encode()
-	if err != nil {
-		return err
-	}
-	if _, err := s.writeFile(temp+"/"+manifestName, s.skip.manifestSync, copyFrom(b)); err != nil {
-		return err
-	}
-	if s.skip.tempDirSync {
-		return nil
-	}
-	return s.fs.SyncDir(temp)
+// hashWriter counts and hashes what passes through, and stops with the context.
+type hashWriter struct {
+	ctx context.Context
+	w   io.Writer
+	h   hash.Hash
+	n   int64
 }
 
-func copyFrom(b []byte) func(io.Writer) error {
-	return func(w io.Writer) error {
-		_, err := io.Copy(w, bytes.NewReader(b))
+func (w *hashWriter) fill(write func(io.Writer) error, buffer int) error {
+	b := bufio.NewWriterSize(w, buffer)
+	if err := write(b); err != nil {
 		return err
 	}
+	return b.Flush()
 }
 
-func (s *Store) writeFile(path string, skipSync bool, data func(io.Writer) error) (manifestFile, error) {
-	f, err := s.fs.Create(path)
-	if err != nil {
-		return manifestFile{}, err
+// Write implements io.Writer.
+func (w *hashWriter) Write(p []byte) (int, error) {
+	if w.ctx.Err() != nil {
+		return 0, context.Cause(w.ctx)
 	}
-	w := &hashWriter{w: f, h: sha256.New()}
-	err = data(w)
-	if err == nil && !skipSync {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return manifestFile{}, fmt.Errorf("%s: %w", path, err)
-	}
-	return manifestFile{Size: w.n, SHA256: hex.EncodeToString(w.h.Sum(nil))}, nil
-}
-
-// rotate removes all but the newest keep checkpoints: renamed to a temporary name
-// first, so that a half-removed one is never taken for a checkpoint.
-func (s *Store) rotate(keep int) error {
-	names, err := s.published()
-	if err != nil {
-		return err
-	}
-	for _, name := range names[min(keep, len(names)):] {
-		trash := tempPrefix + name
-		if err := s.fs.Rename(name, trash); err != nil {
-			return err
-		}
-		if err := crashfs.RemoveAll(s.fs, trash); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// SaveAsync starts a save in the background. If one is still running it waits
-// for that first; the error of an earlier background save is returned here or by
-// Wait, once.
-func (s *Store) SaveAsync(ctx context.Context, st State) error {
-	err := s.Wait()
-	s.mu.Lock()
-	s.last = s.env.Now()
-	s.mu.Unlock()
-	s.flight.Go(func() {
-		// The save must not be cut short by the end of the step's context.
-		err := s.Save(context.WithoutCancel(ctx), st)
-		s.asyncM.Lock()
-		s.async = err
-		s.asyncM.Unlock()
-	})
-	return err
-}
-
-// Wait waits for a background save and returns its error, once.
-func (s *Store) Wait() error {
-	s.flight.Wait()
-	s.asyncM.Lock()
-	defer s.asyncM.Unlock()
-	err := s.async
-	s.async = nil
-	return err
+	n, err := w.w.Write(p)
+	w.h.Write(p[:n])
+	w.n += int64(n)
+	return n, err
 }

@@ -9,11 +9,12 @@ import (
 	"github.com/borea-go/borea/internal/crashfs"
 )
 
-// Snapshot is one valid checkpoint. It stays readable until rotation removes it.
+// Snapshot is one valid checkpoint. It can be opened until later saves push it
+// out of the store or the store is closed.
 type Snapshot struct {
-	s    *Store
-	name string
-	m    manifest
+	s  *Store
+	id id
+	m  manifest
 }
 
 // Step returns the step it was saved at.
@@ -23,7 +24,7 @@ func (s *Snapshot) Step() int64 { return s.m.Step }
 func (s *Snapshot) Session() string { return s.m.Session }
 
 // Name returns the folder's name inside the store.
-func (s *Snapshot) Name() string { return s.name }
+func (s *Snapshot) Name() string { return s.id.String() }
 
 // Files returns the names of its files, sorted.
 func (s *Snapshot) Files() []string {
@@ -34,19 +35,22 @@ func (s *Snapshot) Files() []string {
 	return names
 }
 
-// DecodeMeta decodes the state's Meta into v.
+// DecodeMeta decodes the state's Meta into v, as encoding/json does.
 func (s *Snapshot) DecodeMeta(v any) error {
 	if err := json.Unmarshal(s.m.Meta, v); err != nil {
-		return fmt.Errorf("checkpoint %s: meta: %w", s.name, err)
+		return fmt.Errorf("checkpoint %s: meta: %w", s.s.path(s.Name()), err)
 	}
 	return nil
 }
 
 // File is an open file of a snapshot.
-type File struct {
-	*io.SectionReader
-	f crashfs.ReadFile
-}
+type File struct{ f crashfs.File }
+
+// Read implements io.Reader.
+func (f *File) Read(p []byte) (int, error) { return f.f.Read(p) }
+
+// ReadAt implements io.ReaderAt.
+func (f *File) ReadAt(p []byte, off int64) (int, error) { return f.f.ReadAt(p, off) }
 
 // Close closes the file.
 func (f *File) Close() error { return f.f.Close() }
@@ -60,17 +64,17 @@ func (s *Snapshot) Open(name string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// ReaderAt opens a file by name for random access and returns its size.
+// ReaderAt opens a file by name for random access and returns its size in bytes.
 func (s *Snapshot) ReaderAt(name string) (*File, int64, error) {
 	for _, m := range s.m.Files {
 		if m.Name != name {
 			continue
 		}
-		f, err := s.s.fs.Open(s.name + "/" + name)
+		f, err := s.s.fs.Open(s.Name() + "/" + name)
 		if err != nil {
-			return nil, 0, fmt.Errorf("checkpoint %s: %w", s.name, err)
+			return nil, 0, fmt.Errorf("checkpoint %s: %w", s.s.path(s.Name()), err)
 		}
-		return &File{io.NewSectionReader(f, 0, f.Size()), f}, m.Size, nil
+		return &File{f}, m.Size, nil
 	}
-	return nil, 0, fmt.Errorf("checkpoint %s: file %s: %w", s.name, name, fs.ErrNotExist)
+	return nil, 0, fmt.Errorf("checkpoint %s: file %s: %w", s.s.path(s.Name()), name, fs.ErrNotExist)
 }

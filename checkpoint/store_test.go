@@ -1,348 +1,500 @@
 package checkpoint
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
-	"math/rand/v2"
+	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
-	"strconv"
-	"syscall"
+	"runtime"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/borea-go/borea/checkpoint/internal/sealed"
 	"github.com/borea-go/borea/internal/crashfs"
 )
 
-// stateOf is the state of a step: its files follow from the step.
-func stateOf(step int64) State {
-	text := func(name string) func(io.Writer) error {
-		return func(w io.Writer) error {
-			_, err := io.WriteString(w, contentOf(name, step))
-			return err
-		}
-	}
-	return State{Step: step, Meta: map[string]int64{"step": step}, Files: map[string]func(io.Writer) error{
-		"a": text("a"), "b": text("b"),
-	}}
-}
+var bg = context.Background()
 
-func contentOf(name string, step int64) string {
-	return fmt.Sprintf("%s of step %d, with a tail longer than one block", name, step)
-}
+func crashfsWrite(path string) error { return os.WriteFile(path, []byte("x"), 0o600) }
 
-// checkSnapshot returns an error unless the snapshot holds exactly its step.
-func checkSnapshot(s *Snapshot) error {
-	var meta map[string]int64
-	if err := s.DecodeMeta(&meta); err != nil || meta["step"] != s.Step() {
-		return fmt.Errorf("meta %v at step %d: %v", meta, s.Step(), err)
-	}
-	for _, name := range []string{"a", "b"} {
-		f, err := s.Open(name)
-		if err != nil {
-			return err
-		}
-		b, err := io.ReadAll(f)
-		f.Close()
-		if err != nil || string(b) != contentOf(name, s.Step()) {
-			return fmt.Errorf("file %s of step %d: %q, %v", name, s.Step(), b, err)
-		}
-	}
-	return nil
-}
-
-// crashReport counts what a run of crash states showed.
-type crashReport struct{ states, lost, wrong int }
-
-// crashEverywhere saves several times on a simulated disk and after every
-// operation cuts the power several times, each with another choice of what
-// survives. A state is lost when an acknowledged step is missing, wrong when
-// Latest hands out something that was never saved.
-func crashEverywhere(t *testing.T, skip skips, saves, cuts int, seed uint64) (rep crashReport) {
+func mustOpen(t *testing.T, dir string, opts Options) *Store {
 	t.Helper()
-	disk, rng := crashfs.NewSim(), rand.New(rand.NewPCG(seed, 1))
-	acked, saving := int64(0), false
-	disk.After = func(int) {
-		if !saving {
-			return
-		}
-		for range cuts {
-			rep.states++
-			switch step, err := recoverStep(disk.Crash(rng), skip); {
-			case err != nil:
-				rep.wrong++
-			case step < acked:
-				rep.lost++
-			}
-		}
-	}
-	s, err := open(disk, Options{Keep: 2}, Env{})
+	s, err := Open(dir, opts, Env{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.skip = skip
-	saving = true
-	for step := int64(1); step <= int64(saves); step++ {
-		if err := s.Save(context.Background(), stateOf(step)); err != nil {
-			if skip != (skips{}) {
-				continue // a mutant may fail outright
-			}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func mustSave(t *testing.T, s *Store, steps ...int64) {
+	t.Helper()
+	for _, step := range steps {
+		if err := s.Save(bg, scripts[0].state(step)); err != nil {
 			t.Fatal(err)
 		}
-		acked = step
-	}
-	return rep
-}
-
-// recoverStep opens a crashed disk and returns the step found, 0 for none.
-func recoverStep(disk *crashfs.Sim, skip skips) (int64, error) {
-	s, err := open(disk, Options{Keep: 2}, Env{})
-	if err != nil {
-		return 0, err
-	}
-	s.skip = skip
-	snap, err := s.Latest(context.Background())
-	if errors.Is(err, ErrNone) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	if err := checkSnapshot(snap); err != nil {
-		return 0, err
-	}
-	// The store must be usable after a crash, too.
-	return snap.Step(), s.Save(context.Background(), stateOf(snap.Step()+1))
-}
-
-func TestNoAcknowledgedSaveIsLost(t *testing.T) {
-	want := 100_000
-	if v, err := strconv.Atoi(os.Getenv("BOREA_CRASH_STATES")); err == nil {
-		want = v
-	}
-	total := crashReport{}
-	for seed := uint64(0); total.states < want; seed++ {
-		r := crashEverywhere(t, skips{}, 6, 40, seed)
-		total.states, total.lost, total.wrong = total.states+r.states, total.lost+r.lost, total.wrong+r.wrong
-	}
-	t.Logf("%d crash states", total.states)
-	if total.lost > 0 || total.wrong > 0 {
-		t.Errorf("%+v", total)
 	}
 }
 
-// TestEveryStepOfTheProtocolIsNeeded leaves out one sync at a time and expects
-// the crash test to notice. The checksums guard against damage that syncing
-// cannot prevent; TestEveryFlippedBitIsFound shows that they are needed.
-func TestEveryStepOfTheProtocolIsNeeded(t *testing.T) {
-	for name, skip := range map[string]skips{
-		"file sync":     {fileSync: true},
-		"manifest sync": {manifestSync: true},
-		"folder sync":   {tempDirSync: true},
-		"parent sync":   {parentSync: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			rep := crashReport{}
-			for seed := uint64(0); seed < 4; seed++ {
-				r := crashEverywhere(t, skip, 6, 20, seed)
-				rep.lost, rep.wrong, rep.states = rep.lost+r.lost, rep.wrong+r.wrong, rep.states+r.states
-			}
-			if rep.lost == 0 && rep.wrong == 0 {
-				t.Errorf("%d crash states without it, and nothing was lost", rep.states)
-			}
-		})
-	}
-}
-
-// TestDiskErrorsLeaveEarlierSaves fails each operation of a save in turn, once
-// and for good.
-func TestDiskErrorsLeaveEarlierSaves(t *testing.T) {
-	for _, forever := range []bool{false, true} {
-		for _, cause := range []error{syscall.ENOSPC, syscall.EIO, syscall.EROFS} {
-			for at := 1; ; at++ {
-				if !failAt(t, at, cause, forever) {
-					break
-				}
-			}
-		}
-	}
-}
-
-// failAt returns false once at lies beyond the save's last operation.
-func failAt(t *testing.T, at int, cause error, forever bool) bool {
+// newest returns the folder of the newest checkpoint.
+func newest(t *testing.T, s *Store) id {
 	t.Helper()
-	disk := crashfs.NewSim()
-	s, err := open(disk, Options{Keep: 2}, Env{})
-	if err != nil {
-		t.Fatal(err)
+	l, err := s.list()
+	if err != nil || len(l.ids) == 0 {
+		t.Fatal(l, err)
 	}
-	if err := s.Save(context.Background(), stateOf(1)); err != nil {
-		t.Fatal(err)
+	return l.ids[0]
+}
+
+func TestSaveAndReadBack(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	s := mustOpen(t, dir, Options{Keep: 3})
+	if _, err := s.Latest(bg); !errors.Is(err, ErrNone) {
+		t.Errorf("empty store: %v", err)
 	}
-	first, hit := disk.Ops, false
-	disk.Hook = func(op int, name string) error {
-		if n := op - first; n == at || forever && n > at {
-			hit = true
-			return &fs.PathError{Op: name, Err: cause}
+	mustSave(t, s, 1, 2, 3, 4, 5)
+	snap, err := s.Latest(bg)
+	if err != nil || snap.Step() != 5 || snap.Session() != s.Session().ID || scripts[0].wrongContent(snap) != nil {
+		t.Fatalf("latest %+v, %v", snap, err)
+	}
+	f, size, err := snap.ReaderAt("weights")
+	if err != nil || size != int64(scripts[0].size) {
+		t.Fatal(size, err)
+	}
+	defer f.Close()
+	b := make([]byte, 4)
+	if _, err := f.ReadAt(b, 10); err != nil || !bytes.Equal(b, content(5, "weights", scripts[0].size)[10:14]) {
+		t.Errorf("ReadAt: %x, %v", b, err)
+	}
+	if _, err := snap.Open("nothing"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("missing file: %v", err)
+	}
+	if l, _ := s.list(); len(l.ids) != 3 || len(l.leftover) != 0 {
+		t.Errorf("holds %+v", l)
+	}
+}
+
+func TestFilesArePrivate(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such modes")
+	}
+	dir := filepath.Join(t.TempDir(), "store")
+	s := mustOpen(t, dir, DefaultOptions())
+	mustSave(t, s, 1)
+	filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := d.Info()
+		if err != nil || st.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %v, %v", path, st.Mode(), err)
 		}
 		return nil
+	})
+}
+
+func TestOneWriter(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir, DefaultOptions())
+	_, err := Open(dir, DefaultOptions(), Env{})
+	var typed *Error
+	if !errors.Is(err, ErrLocked) || !errors.As(err, &typed) || typed.Dir != dir {
+		t.Errorf("second writer: %v", err)
 	}
-	err = s.Save(context.Background(), stateOf(2))
-	disk.Hook = nil
-	if err != nil && cause == syscall.ENOSPC && !errors.Is(err, ErrFull) {
-		t.Errorf("operation %d: %v is not ErrFull", at, err)
+	mustSave(t, s, 1)
+	if err := errors.Join(s.Close(), s.Close()); err != nil {
+		t.Fatal(err)
 	}
-	snap, lerr := s.Latest(context.Background())
-	if lerr != nil || snap.Step() < 1 || err == nil && snap.Step() != 2 || checkSnapshot(snap) != nil {
-		t.Errorf("operation %d, %v: save %v, then latest %v, %v", at, cause, err, snap, lerr)
+	if err := s.Save(bg, scripts[0].state(2)); !errors.Is(err, ErrClosed) {
+		t.Errorf("save on a closed store: %v", err)
 	}
-	if err := s.Save(context.Background(), stateOf(3)); err != nil {
-		t.Errorf("operation %d: the next save fails: %v", at, err)
+	if _, err := s.Latest(bg); !errors.Is(err, ErrClosed) {
+		t.Errorf("latest on a closed store: %v", err)
 	}
-	return hit
+	again := mustOpen(t, dir, DefaultOptions())
+	if a, b := s.Session(), again.Session(); a.ID != b.ID || b.Starts != 2 || a.Step != -1 || b.Step != 1 {
+		t.Errorf("sessions %+v, %+v", a, b)
+	}
+}
+
+func TestLockFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "new", "lock")
+	unlock, err := Lock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Lock(path); !errors.Is(err, ErrLocked) {
+		t.Errorf("second holder: %v", err)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	unlock, err = Lock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}
+
+// TestLaterStartTakesOver is two writers where locks do not work.
+func TestLaterStartTakesOver(t *testing.T) {
+	sim := crashfs.NewSim()
+	a, err := open(sim, "d", DefaultOptions(), Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustSave(t, a, 1)
+	a.release() // the lock is lost
+	b, err := open(sim, "d", DefaultOptions(), Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustSave(t, b, 2)
+	if err := a.Save(bg, scripts[0].state(3)); !errors.Is(err, ErrSuperseded) {
+		t.Errorf("the earlier writer: %v", err)
+	}
 }
 
 func TestEveryFlippedBitIsFound(t *testing.T) {
-	dir := t.TempDir()
-	s, err := Open(dir, Options{Keep: 3}, Env{})
+	sim := crashfs.NewSim()
+	s, err := open(sim, "d", DefaultOptions(), Env{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
-	for step := int64(1); step <= 2; step++ {
-		if err := s.Save(context.Background(), stateOf(step)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	names, _ := s.published()
-	for _, file := range []string{"a", "b", manifestName} {
-		path := filepath.Join(dir, names[0], file)
-		good, err := os.ReadFile(path)
+	mustSave(t, s, 1, 2)
+	i := newest(t, s)
+	bits := 0
+	for _, file := range []string{manifestName, "weights", "log"} {
+		e, err := sim.Stat(i.String() + "/" + file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		unnoticed := 0 // without the checksum
-		for bit := range len(good) * 8 {
-			bad := append([]byte(nil), good...)
-			bad[bit/8] ^= 1 << (bit % 8)
-			if err := os.WriteFile(path, bad, 0o600); err != nil {
+		for bit := range 8 * int(e.Size) {
+			bad, err := sim.Flip(i.String()+"/"+file, bit)
+			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.verify(names[0]); err == nil {
-				t.Errorf("%s: bit %d flipped unnoticed", file, bit)
-			}
-			s.skip = skips{fileSum: file != manifestName, manifestSum: file == manifestName}
-			if _, err := s.verify(names[0]); err == nil {
-				unnoticed++
-			}
-			s.skip = skips{}
-		}
-		if err := os.WriteFile(path, good, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if unnoticed == 0 {
-			t.Errorf("%s: every flipped bit is found without its checksum", file)
+			expectFallback(t, bad, i, file)
+			bits++
 		}
 	}
+	t.Logf("%d bits", bits)
 }
 
-func TestDamagedCheckpointIsMovedAside(t *testing.T) {
-	dir := t.TempDir()
-	s, err := Open(dir, DefaultOptions(), Env{})
+// expectFallback opens a disk whose checkpoint bad is damaged: step 1 must be
+// used, the bad one kept aside and named.
+func expectFallback(t *testing.T, disk *crashfs.Sim, bad id, file string) {
+	t.Helper()
+	s, err := open(disk, "d", DefaultOptions(), Env{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	for step := int64(1); step <= 2; step++ {
-		if err := s.Save(context.Background(), stateOf(step)); err != nil {
-			t.Fatal(err)
-		}
+	snap, err := s.Latest(bg)
+	if err != nil || snap.Step() != 1 || scripts[0].wrongContent(snap) != nil {
+		t.Fatalf("%s damaged: latest %v, %v", file, snap, err)
 	}
-	names, _ := s.published()
-	if err := os.Truncate(filepath.Join(dir, names[0], "a"), 3); err != nil {
-		t.Fatal(err)
+	refused := s.Refused()
+	var c *CorruptError
+	if len(refused) != 1 || !errors.As(refused[0], &c) || c.File != file || c.Path != filepath.Join("d", badPrefix+bad.String()) {
+		t.Fatalf("%s damaged: refused %v", file, refused)
 	}
-	snap, err := s.Latest(context.Background())
-	if err != nil || snap.Step() != 1 {
-		t.Fatalf("latest %v, %v", snap, err)
-	}
-	if _, err := os.Stat(filepath.Join(dir, badPrefix+names[0])); err != nil {
-		t.Error("the damaged checkpoint is gone: ", err)
+	if ok, err := crashfs.Exists(disk, badPrefix+bad.String()); !ok || err != nil {
+		t.Fatalf("%s damaged: quarantine %v, %v", file, ok, err)
 	}
 }
 
-func TestRotationKeepsTheNewestAndUnknownNames(t *testing.T) {
+// TestNobodyStartsOverUnawares: a store whose only checkpoint is unusable is not
+// an empty one, also not at the next start.
+func TestNobodyStartsOverUnawares(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "ckpt-notes"), 0o700); err != nil {
+	s := mustOpen(t, dir, DefaultOptions())
+	mustSave(t, s, 1)
+	if err := os.Truncate(filepath.Join(dir, newest(t, s).String(), "weights"), 3); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(dir, Options{Keep: 3}, Env{})
+	s.Close()
+	for start := range 3 {
+		s := mustOpen(t, dir, DefaultOptions())
+		var c *CorruptError
+		if _, err := s.Latest(bg); !errors.As(err, &c) || errors.Is(err, ErrNone) {
+			t.Errorf("start %d: %v", start, err)
+		} else if _, err := os.Stat(filepath.Join(c.Path, manifestName)); err != nil {
+			t.Errorf("the error names no place: %v", err)
+		}
+		s.Close()
+	}
+	again := mustOpen(t, dir, DefaultOptions())
+	mustSave(t, again, 1)
+	if snap, err := again.Latest(bg); err != nil || snap.Step() != 1 {
+		t.Errorf("after going on: %v", err)
+	}
+}
+
+// reseal rewrites the manifest of a checkpoint as somebody else might have.
+func reseal(t *testing.T, dir string, i id, version int, change func(*manifest)) {
+	t.Helper()
+	path := filepath.Join(dir, i.String(), manifestName)
+	b, err := os.ReadFile(path)
+	var m manifest
+	if err == nil {
+		err = sealed.Open(manifestKind, schema, b, &m)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
-	for step := int64(1); step <= 7; step++ {
-		if err := s.SaveAsync(context.Background(), stateOf(step)); err != nil {
+	change(&m)
+	if b, err = sealed.Seal(manifestKind, version, m); err == nil {
+		err = os.WriteFile(path, b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNewerLayoutAndForeignSessionsAreLeftAlone(t *testing.T) {
+	var future *SchemaError
+	var foreign *ForeignError
+	for name, c := range map[string]struct {
+		version int
+		change  func(*manifest)
+		want    any
+	}{
+		"newer layout":    {schema + 1, func(*manifest) {}, &future},
+		"foreign session": {schema, func(m *manifest) { m.Session = "other" }, &foreign},
+	} {
+		dir := t.TempDir()
+		s := mustOpen(t, dir, Options{Keep: 1})
+		mustSave(t, s, 5)
+		i := newest(t, s)
+		s.Close()
+		reseal(t, dir, i, c.version, c.change)
+		s = mustOpen(t, dir, Options{Keep: 1})
+		if _, err := s.Latest(bg); !errors.As(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		mustSave(t, s, 2, 3)
+		if snap, err := s.Latest(bg); err != nil || snap.Step() != 3 {
+			t.Errorf("%s: fallback %v", name, err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, i.String(), manifestName)); err != nil {
+			t.Errorf("%s: was touched: %v", name, err)
+		}
+	}
+}
+
+func TestRenamedAndForgedCheckpointsAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir, DefaultOptions())
+	mustSave(t, s, 1, 2, 3)
+	reseal(t, dir, newest(t, s), schema, func(m *manifest) { m.Files[0].Name = "../LOCK" })
+	l, _ := s.list()
+	moved := id{99, 1, 99}
+	if err := os.Rename(filepath.Join(dir, l.ids[1].String()), filepath.Join(dir, moved.String())); err != nil {
+		t.Fatal(err)
+	}
+	if snap, err := s.Latest(bg); err != nil || snap.Step() != 1 || len(s.Refused()) != 2 {
+		t.Errorf("latest %v, refused %v", err, s.Refused())
+	}
+}
+
+func TestUnknownNamesAreNotTouched(t *testing.T) {
+	dir := t.TempDir()
+	names := []string{"notes", "ckpt-1", "ckpt-000000000001-000001-00001", ".tmp-mine", "quarantine-x", "SESSION-1", ".old-ckpt-1-1-1"}
+	for _, n := range names {
+		if err := os.Mkdir(filepath.Join(dir, n), 0o700); err != nil {
 			t.Fatal(err)
 		}
+	}
+	s := mustOpen(t, dir, Options{Keep: 1})
+	mustSave(t, s, 1, 2, 3)
+	for _, n := range names {
+		if _, err := os.Stat(filepath.Join(dir, n)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestStateIsCheckedBeforeWriting(t *testing.T) {
+	sim := crashfs.NewSim()
+	s, err := open(sim, "d", DefaultOptions(), Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustSave(t, s, 7)
+	var bad *NameError
+	for _, name := range []string{"", ".", "..", ".x", "a/b", `a\b`, "c:x", "MANIFEST", "manifest", "x.", "a b", "ö", "nul", "Con.txt", "lpt1", strings.Repeat("x", maxName+1)} {
+		st := State{Step: 8, Files: map[string]func(io.Writer) error{name: func(io.Writer) error { return nil }}}
+		if err := s.Save(bg, st); !errors.As(err, &bad) {
+			t.Errorf("name %q: %v", name, err)
+		}
+	}
+	write := func(io.Writer) error { return nil }
+	if err := s.Save(bg, State{Step: 8, Files: map[string]func(io.Writer) error{"a": write, "A": write}}); !errors.As(err, &bad) {
+		t.Errorf("names alike but for case: %v", err)
+	}
+	var behind *StepError
+	if err := s.Save(bg, State{Step: 6}); !errors.As(err, &behind) || behind.Newest != 7 {
+		t.Errorf("an older step: %v", err)
+	}
+	var unsupported *json.UnsupportedTypeError
+	if err := s.Save(bg, State{Step: 8, Meta: func() {}}); !errors.As(err, &unsupported) {
+		t.Errorf("meta that is no JSON: %v", err)
+	}
+	if l, _ := s.list(); len(l.ids) != 1 || len(l.leftover) != 0 {
+		t.Errorf("holds %+v", l)
+	}
+	if err := s.Save(bg, State{Step: -1}); !errors.As(err, &behind) {
+		t.Errorf("a negative step: %v", err)
+	}
+}
+
+func TestContextEndsASave(t *testing.T) {
+	s := mustOpen(t, t.TempDir(), DefaultOptions())
+	mustSave(t, s, 1)
+	reason := errors.New("reason")
+	ctx, cancel := context.WithCancelCause(bg)
+	st := State{Step: 2, Files: map[string]func(io.Writer) error{"big": func(w io.Writer) error {
+		cancel(reason)
+		_, err := w.Write(make([]byte, 3<<20))
+		return err
+	}}}
+	if err := s.Save(ctx, st); !errors.Is(err, reason) {
+		t.Errorf("during a save: %v", err)
+	}
+	if err := s.Save(ctx, scripts[0].state(2)); !errors.Is(err, reason) {
+		t.Errorf("before a save: %v", err)
+	}
+	if _, err := s.Latest(ctx); !errors.Is(err, reason) {
+		t.Errorf("reading: %v", err)
+	}
+	if l, _ := s.list(); len(l.ids) != 1 || len(l.leftover) != 0 || len(l.bad) != 0 {
+		t.Errorf("holds %+v", l)
+	}
+}
+
+func TestBackgroundSaves(t *testing.T) {
+	var now time.Duration
+	s, err := open(crashfs.NewSim(), "d", Options{Keep: 2, EverySeconds: 300}, Env{Clock: func() time.Duration { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now = 299 * time.Second
+	if s.Due() {
+		t.Error("due after 299 s")
+	}
+	now = 301 * time.Second
+	if !s.Due() {
+		t.Error("not due after 301 s")
+	}
+	gate, boom := make(chan struct{}), errors.New("boom")
+	blocked := State{Step: 1, Files: map[string]func(io.Writer) error{"f": func(io.Writer) error { <-gate; return boom }}}
+	if err := s.SaveAsync(bg, blocked); err != nil {
+		t.Fatal(err)
+	}
+	now = 1000 * time.Second
+	if s.Due() {
+		t.Error("due while a save runs")
+	}
+	ctx, cancel := context.WithCancel(bg)
+	cancel()
+	if err := s.SaveAsync(ctx, scripts[0].state(2)); !errors.Is(err, context.Canceled) {
+		t.Errorf("waiting for the slot: %v", err)
+	}
+	close(gate)
+	if err := s.SaveAsync(bg, scripts[0].state(3)); !errors.Is(err, boom) {
+		t.Errorf("the earlier save's error: %v", err)
 	}
 	if err := s.Wait(); err != nil {
-		t.Fatal(err)
+		t.Errorf("the error came twice: %v", err)
 	}
-	names, _ := s.published()
-	if len(names) != 3 || names[0][:17] != "ckpt-000000000007" {
-		t.Errorf("kept %v", names)
+	if snap, err := s.Latest(bg); err != nil || snap.Step() != 3 {
+		t.Errorf("latest %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "ckpt-notes")); err != nil {
+	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestSecondWriterIsRefusedUntilTheFirstCloses(t *testing.T) {
-	dir := t.TempDir()
-	s, err := Open(dir, DefaultOptions(), Env{})
-	if err != nil {
+func TestSaveOutlivesItsContext(t *testing.T) {
+	s := mustOpen(t, t.TempDir(), DefaultOptions())
+	ctx, cancel := context.WithCancel(bg)
+	if err := s.SaveAsync(ctx, scripts[0].state(1)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir, DefaultOptions(), Env{}); !errors.Is(err, ErrLocked) {
-		t.Errorf("second writer: %v", err)
-	}
+	cancel()
 	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	again, err := Open(dir, DefaultOptions(), Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer again.Close()
-	if again.Session().ID != s.Session().ID || again.Session().Starts != 2 {
-		t.Errorf("sessions %+v and %+v", s.Session(), again.Session())
+		t.Error(err)
 	}
 }
 
-func TestFutureLayoutIsRefused(t *testing.T) {
-	m := manifest{Schema: schema + 1}
-	b, err := m.encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var future *SchemaError
-	if _, err := decodeManifest("x", b, true); !errors.As(err, &future) {
-		t.Errorf("error %v", err)
-	}
-}
-
-func TestFileNamesAreContained(t *testing.T) {
-	s, err := open(crashfs.NewSim(), DefaultOptions(), Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"", "../x", "a/b", manifestName, `c:x`} {
-		st := State{Step: 1, Files: map[string]func(io.Writer) error{name: func(io.Writer) error { return nil }}}
-		if err := s.Save(context.Background(), st); err == nil {
-			t.Errorf("name %q was accepted", name)
+func TestOptionsAreChecked(t *testing.T) {
+	var bad *OptionError
+	for _, o := range []Options{{Keep: 0}, {Keep: 1, EverySeconds: -1}, {Keep: 1, EverySeconds: math.NaN()}} {
+		if _, err := Open(t.TempDir(), o, Env{}); !errors.As(err, &bad) {
+			t.Errorf("%+v: %v", o, err)
 		}
+	}
+	if o := DefaultOptions(); o.Keep != 10 || o.EverySeconds != 300 || o.Validate() != nil {
+		t.Errorf("defaults %+v", o)
+	}
+	s, err := open(crashfs.NewSim(), "d", Options{Keep: 1}, Env{Clock: func() time.Duration { return math.MaxInt64 }})
+	if err != nil || s.Due() {
+		t.Errorf("0 is never: %v", err)
+	}
+}
+
+func TestFailuresAreLogged(t *testing.T) {
+	var log bytes.Buffer
+	s, err := open(crashfs.NewSim(), "d", DefaultOptions(), Env{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	boom := func(io.Writer) error { return errors.New("boom") }
+	s.Save(bg, State{Step: 4, Files: map[string]func(io.Writer) error{"f": boom}})
+	if !strings.Contains(log.String(), "boom") || !strings.Contains(log.String(), "step=4") {
+		t.Errorf("log %q", log.String())
+	}
+}
+
+// TestSessionRecordsStayFew opens a store many times.
+func TestSessionRecordsStayFew(t *testing.T) {
+	sim := crashfs.NewSim()
+	ids := map[string]bool{}
+	for range 3 * keptSessions {
+		s, err := open(sim, "d", DefaultOptions(), Env{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[s.Session().ID] = true
+		s.Close()
+	}
+	s, _ := open(sim, "d", DefaultOptions(), Env{})
+	if l, err := s.list(); err != nil || len(l.sessions) > keptSessions+1 || len(ids) != 1 || s.Session().Starts != 3*keptSessions+1 {
+		t.Errorf("%d records, %d ids, start %d, %v", len(l.sessions), len(ids), s.Session().Starts, err)
+	}
+}
+
+// TestSessionSurvivesItsRecords removes the records and keeps the checkpoints.
+func TestSessionSurvivesItsRecords(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir, DefaultOptions())
+	mustSave(t, s, 1)
+	s.Close()
+	if err := os.Remove(filepath.Join(dir, sessionFile(1))); err != nil {
+		t.Fatal(err)
+	}
+	again := mustOpen(t, dir, DefaultOptions())
+	if again.Session().ID != s.Session().ID || again.Session().Starts != 2 {
+		t.Errorf("sessions %+v, %+v", s.Session(), again.Session())
+	}
+	if snap, err := again.Latest(bg); err != nil || snap.Step() != 1 {
+		t.Error(err)
 	}
 }

@@ -1,107 +1,164 @@
 package crashfs
 
 import (
+	"errors"
 	"io"
-	"os"
-
-	"github.com/borea-go/borea/internal/atomicfile"
+	"io/fs"
+	"path"
 )
 
-// FS is what a crash-safe store needs. Paths are slash-free names joined with
-// "/", relative to the store's own root; "" is the root.
+// FS is what a crash-safe store needs. Names are relative to the root, joined
+// with "/" (fs.ValidPath); "." is the root. Errors wrap those of io/fs.
 type FS interface {
-	Mkdir(dir string) error
-	// Create makes a new file; an existing one is an error.
-	Create(path string) (File, error)
-	Open(path string) (ReadFile, error)
-	// List returns the names in a folder, sorted.
-	List(dir string) ([]string, error)
+	// Create makes a new file; an existing name is an error.
+	Create(name string, perm fs.FileMode) (File, error)
+	// Open opens a regular file for reading; anything else is an error.
+	Open(name string) (File, error)
+	// Mkdir makes a folder that only its owner can enter.
+	Mkdir(name string) error
+	// ReadDir lists a folder, sorted by name.
+	ReadDir(name string) ([]Entry, error)
+	// Stat describes a name; it does not follow links.
+	Stat(name string) (Entry, error)
+	// Rename moves a file or folder; a file replaces a file, a folder nothing.
 	Rename(from, to string) error
 	// Remove removes a file or an empty folder.
-	Remove(path string) error
-	// SyncDir makes the entries of a folder durable.
-	SyncDir(dir string) error
+	Remove(name string) error
+	// Sync makes a file's bytes or a folder's entries durable.
+	Sync(name string) error
+	// Lock takes an exclusive lock that ends with the process or with Close, and
+	// makes the file if need be. ErrLocked says that somebody else has it.
+	Lock(name string) (io.Closer, error)
 }
 
-// File is a file being written.
+// File is an open file. Write appends and works on created files only, ReadAt
+// and Read on opened ones.
 type File interface {
-	io.Writer
-	Sync() error
-	Close() error
-}
-
-// ReadFile is a file being read.
-type ReadFile interface {
+	io.Reader
 	io.ReaderAt
+	io.Writer
 	io.Closer
-	Size() int64
+	// Sync makes the bytes written so far durable. After it failed the file must
+	// be thrown away: a second Sync may succeed without the bytes being there.
+	Sync() error
+	// Size returns the length in bytes.
+	Size() (int64, error)
 }
 
-// OS is the real file system below Root, reached through os.Root, so that no
-// name leads outside.
-type OS struct{ Root *os.Root }
-
-// Mkdir implements FS.
-func (o OS) Mkdir(dir string) error { return o.Root.Mkdir(dir, 0o700) }
-
-// Create implements FS.
-func (o OS) Create(path string) (File, error) {
-	return o.Root.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+// Entry is a name in a folder.
+type Entry struct {
+	Name    string
+	Dir     bool
+	Regular bool
+	Size    int64 // of regular files
 }
 
-// Open implements FS; anything but a regular file is refused.
-func (o OS) Open(path string) (ReadFile, error) {
-	f, err := o.Root.Open(path)
+// ErrLocked is what Lock returns while another holder lives.
+var ErrLocked = errors.New("locked by another process")
+
+// Exists reports whether name is there.
+func Exists(fsys FS, name string) (bool, error) {
+	_, err := fsys.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// MkdirAll makes a folder and those above it. Each folder's entry is durable
+// when it returns, also where a killed process made it and synced nothing.
+func MkdirAll(fsys FS, name string) error {
+	if name == "." {
+		return nil
+	}
+	if err := MkdirAll(fsys, path.Dir(name)); err != nil {
+		return err
+	}
+	if err := fsys.Mkdir(name); err != nil {
+		e, serr := fsys.Stat(name)
+		if serr != nil || !e.Dir {
+			return err
+		}
+	}
+	return fsys.Sync(path.Dir(name))
+}
+
+// RemoveAll removes name and everything below it; a missing name is no error.
+func RemoveAll(fsys FS, name string) error {
+	e, err := fsys.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if e.Dir {
+		if err := removeEntries(fsys, name); err != nil {
+			return err
+		}
+	}
+	return fsys.Remove(name)
+}
+
+func removeEntries(fsys FS, name string) error {
+	entries, err := fsys.ReadDir(name)
+	for _, e := range entries {
+		err = errors.Join(err, RemoveAll(fsys, path.Join(name, e.Name)))
+	}
+	return err
+}
+
+// ReadFile reads a file of at most limit bytes.
+func ReadFile(fsys FS, name string, limit int64) (data []byte, err error) {
+	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = &os.PathError{Op: "open", Path: path, Err: os.ErrInvalid}
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return osFile{f, st.Size()}, nil
-}
-
-type osFile struct {
-	*os.File
-	size int64
-}
-
-// Size implements ReadFile.
-func (f osFile) Size() int64 { return f.size }
-
-// List implements FS.
-func (o OS) List(dir string) ([]string, error) {
-	d, err := o.Root.Open(orDot(dir))
+	defer func() { err = errors.Join(err, f.Close()) }()
+	size, err := f.Size()
 	if err != nil {
 		return nil, err
 	}
-	defer d.Close()
-	return sortedNames(d)
+	if size > limit {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: ErrTooLong}
+	}
+	data = make([]byte, size)
+	_, err = io.ReadFull(f, data)
+	return data, err
 }
 
-// Rename implements FS.
-func (o OS) Rename(from, to string) error { return o.Root.Rename(from, to) }
+// ErrTooLong is what ReadFile returns for a file beyond its limit.
+var ErrTooLong = errors.New("file is too long")
 
-// Remove implements FS.
-func (o OS) Remove(path string) error { return o.Root.Remove(path) }
-
-// SyncDir implements FS.
-func (o OS) SyncDir(dir string) error {
-	name := o.Root.Name()
-	if dir != "" {
-		name += "/" + dir
+// WriteSynced creates a file, lets write fill it, syncs and closes it. After an
+// error the file may be there, with any part of its bytes.
+func WriteSynced(fsys FS, name string, perm fs.FileMode, write func(io.Writer) error) error {
+	f, err := fsys.Create(name, perm)
+	if err != nil {
+		return err
 	}
-	return atomicfile.SyncDir(name)
+	w := &stickyWriter{w: f}
+	if err = write(w); err == nil {
+		err = w.err
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
-func orDot(dir string) string {
-	if dir == "" {
-		return "."
+// stickyWriter remembers a failed write, in case the caller does not.
+type stickyWriter struct {
+	w   io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (w *stickyWriter) Write(p []byte) (int, error) {
+	if w.err != nil {
+		return 0, w.err
 	}
-	return dir
+	var n int
+	n, w.err = w.w.Write(p)
+	return n, w.err
 }

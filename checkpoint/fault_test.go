@@ -1,0 +1,185 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/borea-go/borea/internal/crashfs"
+)
+
+// faults are ways in which an operation can fail, with what a caller must be told.
+var faults = map[string]struct {
+	err  error
+	want error
+}{
+	"disk full":     {syscall.ENOSPC, ErrFull},
+	"short write":   {&crashfs.Short{Part: 0.5, Err: syscall.ENOSPC}, ErrFull},
+	"read-only":     {syscall.EROFS, ErrReadOnly},
+	"denied":        {syscall.EACCES, ErrReadOnly},
+	"I/O error":     {syscall.EIO, syscall.EIO},
+	"done, yet EIO": {&crashfs.Done{Err: syscall.EIO}, syscall.EIO},
+}
+
+// TestFaultsAtEveryOperation lets every operation of a run fail in turn, once and
+// from then on, each way; whatever was acknowledged must be on the disk, whether
+// the power goes then or not, and the next run must save again.
+func TestFaultsAtEveryOperation(t *testing.T) {
+	for name, f := range faults {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, sc := range scripts[:3] {
+				for n := 1; ; n++ {
+					reached, err := sc.faulty(n, false, f.err)
+					if _, ferr := sc.faulty(n, true, f.err); err == nil {
+						err = ferr
+					}
+					if err != nil {
+						t.Fatalf("keep %d, operation %d: %v", sc.keep, n, err)
+					}
+					if !reached {
+						break
+					}
+				}
+			}
+		})
+	}
+}
+
+func (sc script) faulty(n int, forever bool, fault error) (reached bool, problem error) {
+	sim := crashfs.NewSim()
+	sim.Fault = crashfs.FailAt(n, forever, fault)
+	var told outcome
+	sc.run(sim, &told)
+	reached = sim.Ops() >= n
+	sim.Fault = nil
+	r := rand.New(rand.NewPCG(uint64(n), 1))
+	for image := range 4 {
+		disk := sim.Crash(pickFor(image, r), true)
+		if err := sc.survives(disk, told); err != nil {
+			return reached, fmt.Errorf("forever %v, image %d: %w", forever, image, err)
+		}
+	}
+	return reached, nil
+}
+
+// survives is problem without what a failing disk may break: leftovers may stay
+// and unacknowledged saves may have been published torn, then refused.
+func (sc script) survives(disk *crashfs.Sim, told outcome) error {
+	s, err := open(disk, "d", sc.options(), Env{})
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	defer s.Close()
+	s.buffer = 64
+	if err := sc.latestProblem(s, told); err != nil && !(len(told.acked) == 0 && errors.As(err, new(*CorruptError))) {
+		return err
+	}
+	if err := s.Save(context.Background(), sc.state(200)); err != nil {
+		return fmt.Errorf("next save: %w", err)
+	}
+	if l, err := s.list(); err != nil || len(l.leftover) > 0 || len(l.ids) > sc.keep {
+		return fmt.Errorf("%d checkpoints, leftover %v, %v", len(l.ids), l.leftover, err)
+	}
+	told.acked = append(told.acked, 200)
+	return sc.latestProblem(s, told)
+}
+
+// TestFailedSaveIsTypedAndTheNextSucceeds is a disk that is bad for one save only.
+func TestFailedSaveIsTypedAndTheNextSucceeds(t *testing.T) {
+	sc := scripts[0]
+	for name, f := range faults {
+		sim := crashfs.NewSim()
+		s, err := open(sim, "some/where", sc.options(), Env{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if err := s.Save(context.Background(), sc.state(1)); err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range []string{"mkdir", "create", "write", "sync", "syncdir", "rename"} {
+			sim.Fault = func(op crashfs.Op) error {
+				if op.Kind == kind {
+					return f.err
+				}
+				return nil
+			}
+			err := s.Save(context.Background(), sc.state(2))
+			var typed *Error
+			if !errors.Is(err, f.want) || !errors.As(err, &typed) || typed.Op != "save step 2" || typed.Dir != "some/where" {
+				t.Errorf("%s on %s: %v", name, kind, err)
+			}
+			sim.Fault = nil
+			if snap, err := s.Latest(context.Background()); err != nil || sc.wrongContent(snap) != nil {
+				t.Errorf("%s on %s: latest: %v", name, kind, err)
+			}
+		}
+		if err := s.Save(context.Background(), sc.state(2)); err != nil {
+			t.Errorf("%s: next save: %v", name, err)
+		}
+	}
+}
+
+// TestUnsyncedCheckpointIsNotCounted has a parent sync fail after the rename: the
+// checkpoint is there but may be gone tomorrow, so the durable one must stay.
+func TestUnsyncedCheckpointIsNotCounted(t *testing.T) {
+	sc := scripts[1]
+	sim := crashfs.NewSim()
+	s, err := open(sim, "d", sc.options(), Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told outcome
+	for step := int64(1); step < 5; step++ {
+		sim.Fault = nil
+		if step%2 == 0 {
+			sim.Fault = func(op crashfs.Op) error {
+				if op.Kind == "syncdir" && op.Name == "." {
+					return syscall.EIO
+				}
+				return nil
+			}
+		}
+		if err := s.Save(context.Background(), sc.state(step)); err == nil {
+			told.acked = append(told.acked, step)
+		}
+	}
+	if len(told.acked) != 2 {
+		t.Fatalf("acknowledged %v", told.acked)
+	}
+	sim.Fault = nil
+	if err := sc.survives(sim.Crash(crashfs.None, false), told); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUnwritableFolderFailsAtOpen(t *testing.T) {
+	sim := crashfs.NewSim()
+	sim.Fault = func(op crashfs.Op) error {
+		if op.Kind == "create" {
+			return syscall.EROFS
+		}
+		return nil
+	}
+	if _, err := open(sim, "d", DefaultOptions(), Env{}); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("error %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := crashfsWrite(file); err != nil {
+		t.Fatal(err)
+	}
+	var typed *Error
+	if _, err := Open(filepath.Join(file, "sub"), DefaultOptions(), Env{}); !errors.As(err, &typed) {
+		t.Errorf("below a file: %v", err)
+	}
+	var p *fs.PathError
+	if _, err := Open(file, DefaultOptions(), Env{}); !errors.As(err, &p) {
+		t.Errorf("in place of a file: %v", err)
+	}
+}
