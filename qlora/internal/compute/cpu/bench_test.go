@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -101,6 +102,44 @@ func BenchmarkLinearBackward(b *testing.B) {
 					})
 				})
 			}
+		}
+	}
+}
+
+// BenchmarkCrossEntropy is the loss and its gradient, as the bundled model has
+// it: two products and the exponentials.
+func BenchmarkCrossEntropy(b *testing.B) {
+	const n, c, v = 512, 192, 32064
+	for _, path := range Paths() {
+		b.Run(path, func(b *testing.B) {
+			d := benchDevice(b, path, 1)
+			head := benchWeight(b, d, compute.FormatBF16, v, c)
+			h, dh, nll := d.Alloc(compute.F32, n*c), d.Alloc(compute.F32, n*c), d.Alloc(compute.F32, n)
+			target, one := d.Alloc(compute.I32, n), d.Alloc(compute.F32, n)
+			d.Upload(one, slices.Repeat([]float32{1}, n))
+			measure(b, d, 4*n*c*v, func() { d.CrossEntropy(nll, dh, h, head, target, one, n) })
+		})
+	}
+}
+
+// BenchmarkAttention is forward and backward of one document; the operations
+// counted are those of the products over the causal half.
+func BenchmarkAttention(b *testing.B) {
+	heads := compute.Heads{H: 2, K: 2, D: 96}
+	for _, path := range Paths() {
+		for _, n := range []int{512, 2048} {
+			b.Run(fmt.Sprintf("%s/%d", path, n), func(b *testing.B) {
+				d := benchDevice(b, path, 1)
+				f := func(n int) compute.Buffer { return d.Alloc(compute.F32, n) }
+				qkv, g, out, dout, lse := f(n*heads.QKV()), f(n*heads.QKV()), compute.Activation{X: f(n * 192)}, f(n*192), f(n*2)
+				rope := compute.Rope{Cos: f(n * 48), Sin: f(n * 48)}
+				seq := compute.Sequence{Start: d.Alloc(compute.I32, n), Row: d.Alloc(compute.I32, n)}
+				flop := float64(heads.H*heads.D) * float64(n) * float64(n) // one product, half of it
+				measure(b, d, 9*flop, func() {
+					d.Attention(out, lse, qkv, heads, rope, seq, n)
+					d.AttentionBackward(g, dout, out, lse, qkv, heads, rope, seq, n)
+				})
+			})
 		}
 	}
 }

@@ -128,21 +128,38 @@ func roundUp(n, unit int) int { return (n + unit - 1) / unit * unit }
 // packLeft packs A as [depth block][panel of mr lanes][k][mr]; with offset it
 // adds 128 to each byte.
 func (d *Device) packLeft(p product, g grid, offset bool) []float32 {
-	mr := g.mr
-	panels := (p.m + mr - 1) / mr
-	dst := d.scratch.floats(slotA, panels*mr*p.k)
+	l := d.newLeft(p, g)
 	blocks := (p.k + depthBlock - 1) / depthBlock
-	d.pool.rows(panels*blocks, mr*min(p.k, depthBlock), func(_ *worker, lo, hi int) {
+	d.pool.rows(l.panels*blocks, g.mr*min(p.k, depthBlock), func(_ *worker, lo, hi int) {
 		for i := lo; i < hi; i++ {
-			k0, l0 := i/panels*depthBlock, i%panels*mr
-			k := min(depthBlock, p.k-k0)
-			panel := dst[panels*mr*k0+l0*k:][:mr*k]
-			g.pack(p.a, panel, mr, l0, min(mr, p.m-l0), k0, k)
+			panel := l.pack(i%l.panels, i/l.panels)
 			if offset {
 				flip(panel)
 			}
 		}
 	})
+	return l.dst
+}
+
+// left is the packed left side in the making.
+type left struct {
+	p      product
+	g      grid
+	panels int
+	dst    []float32
+}
+
+func (d *Device) newLeft(p product, g grid) left {
+	panels := (p.m + g.mr - 1) / g.mr
+	return left{p, g, panels, d.scratch.floats(slotA, panels*g.mr*p.k)}
+}
+
+// pack packs one panel of one depth block.
+func (l left) pack(panel, block int) []float32 {
+	k0, l0, mr := block*depthBlock, panel*l.g.mr, l.g.mr
+	k := min(depthBlock, l.p.k-k0)
+	dst := l.dst[l.panels*mr*k0+l0*k:][:mr*k]
+	l.g.pack(l.p.a, dst, mr, l0, min(mr, l.p.m-l0), k0, k)
 	return dst
 }
 
