@@ -20,6 +20,8 @@ type Example struct {
 // Options is every knob of training; start from DefaultOptions.
 type Options struct {
 	Loss FocalLoss `json:"loss" yaml:"loss"`
+	// Reduction over the examples of a step: mean (default) or weighted_mean.
+	Reduction Reduction `json:"reduction" yaml:"reduction"`
 	// Epochs over the data; Patience is how many epochs without a better macro
 	// F1 on the validation part end the run early, 0 for never.
 	Epochs   int `json:"epochs" yaml:"epochs"`
@@ -46,7 +48,7 @@ type Options struct {
 // DefaultOptions are the original's values: γ = 2, weights 1/3/5/5.
 func DefaultOptions() Options {
 	return Options{
-		Loss:   FocalLoss{Gamma: 2, Weights: []float64{1, 3, 5, 5}},
+		Loss: FocalLoss{Gamma: 2, Weights: []float64{1, 3, 5, 5}}, Reduction: ReduceMean,
 		Epochs: 5, Patience: 2, BatchSize: 4, Accumulation: 4,
 		HeadRate: 1e-3, BackboneRate: 1e-4, WarmupRatio: 0.1, WeightDecay: 0.01, ClipNorm: 1, Dropout: 0.1,
 		Seed: 42, SaveSeconds: 300,
@@ -67,15 +69,16 @@ func (e *OptionError) Error() string {
 
 // Validate reports the first option outside its range.
 func (o Options) Validate() error {
+	if err := o.Loss.Validate(label.Count); err != nil {
+		return err
+	}
 	for _, c := range []struct {
 		name  string
 		value any
 		ok    bool
 		want  string
 	}{
-		{"loss.gamma", o.Loss.Gamma, o.Loss.Gamma >= 0 && !math.IsInf(o.Loss.Gamma, 0), "at least 0"},
-		{"loss.weights", o.Loss.Weights, o.Loss.Weights == nil || len(o.Loss.Weights) == label.Count, "one a class"},
-		{"loss.smoothing", o.Loss.Smoothing, o.Loss.Smoothing >= 0 && o.Loss.Smoothing < 1, "0 to below 1"},
+		{"reduction", o.Reduction, o.Reduction == ReduceMean || o.Reduction == ReduceWeightedMean, "mean or weighted_mean"},
 		{"epochs", o.Epochs, o.Epochs >= 1, "at least 1"},
 		{"patience", o.Patience, o.Patience >= 0, "at least 0"},
 		{"batch_size", o.BatchSize, o.BatchSize >= 1, "at least 1"},
@@ -254,10 +257,11 @@ func (t *trainer) oneStep(ctx context.Context, total int) (float64, error) {
 	size := t.opts.BatchSize * t.opts.Accumulation
 	first := t.step % per * size
 	picks := order[first:min(len(order), first+size)]
+	norm := t.norm(picks)
 	gw, gb := make([]float64, len(t.head.W)), make([]float64, len(t.head.B))
 	sum := 0.0
 	for i := 0; i < len(picks); i += t.opts.BatchSize {
-		loss, err := t.batch(ctx, picks[i:min(len(picks), i+t.opts.BatchSize)], len(picks), i, gw, gb)
+		loss, err := t.batch(ctx, picks[i:min(len(picks), i+t.opts.BatchSize)], norm, i, gw, gb)
 		if err != nil {
 			return 0, err
 		}
@@ -273,7 +277,22 @@ func (t *trainer) oneStep(ctx context.Context, total int) (float64, error) {
 	return sum, t.deep.Step(ctx, t.rate(t.opts.BackboneRate, total), t.opts.ClipNorm)
 }
 
-func (t *trainer) batch(ctx context.Context, picks []int, n, offset int, gw, gb []float64) (float64, error) {
+// norm is what the losses of a step's examples are divided by.
+func (t *trainer) norm(picks []int) float64 {
+	if t.opts.Reduction == ReduceMean {
+		return float64(len(picks))
+	}
+	targets := make([]int, len(picks))
+	for i, k := range picks {
+		targets[i] = t.train[k].Class.Index()
+	}
+	if w := t.opts.Loss.weightOf(targets); w > 0 {
+		return w
+	}
+	return 1 // all of weight 0: the losses are 0 as well
+}
+
+func (t *trainer) batch(ctx context.Context, picks []int, norm float64, offset int, gw, gb []float64) (float64, error) {
 	x, err := t.features(ctx, picks, int64(t.step)*1000+int64(offset))
 	if err != nil {
 		return 0, err
@@ -288,12 +307,13 @@ func (t *trainer) batch(ctx context.Context, picks []int, n, offset int, gw, gb 
 	for i, k := range picks {
 		targets[i] = t.train[k].Class.Index()
 	}
-	loss, grad, _, err := t.opts.Loss.Sum(z, targets)
+	grad := make([]float64, len(z))
+	loss, err := t.opts.Loss.Hard(z, label.Count, targets, ReduceSum, grad)
 	if err != nil {
 		return 0, fmt.Errorf("step %d: %w", t.step, err)
 	}
 	for i := range grad {
-		grad[i] /= float64(n)
+		grad[i] /= norm
 	}
 	dx := t.head.Backward(dropped, grad, gw, gb)
 	if t.deep != nil {
@@ -302,7 +322,7 @@ func (t *trainer) batch(ctx context.Context, picks []int, n, offset int, gw, gb 
 		}
 		err = t.deep.Backward(ctx, dx)
 	}
-	return loss / float64(n), err
+	return loss.Value / norm, err
 }
 
 // features of some training examples: computed once when the backbone is frozen.
