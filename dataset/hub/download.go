@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/borea-go/borea/internal/atomicfile"
+	"github.com/borea-go/borea/internal/crashfs"
 )
 
 var errStalled = errors.New("the body stopped coming")
@@ -37,11 +38,16 @@ func (d *download) run(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Dir(d.blob), 0o755); err != nil {
 		return err
 	}
-	unlock, err := lock(d.blob + ".lock")
+	blobs, err := crashfs.OpenOS(filepath.Dir(d.blob))
+	if err != nil {
+		return err
+	}
+	defer blobs.Close() // nothing is buffered in it
+	lock, err := blobs.Lock(filepath.Base(d.blob) + ".lock")
 	if err != nil {
 		return d.fail(0, err)
 	}
-	defer unlock()
+	defer lock.Close() // ends with the process at the latest
 	if info, err := os.Stat(d.blob); err == nil && info.Size() == d.meta.size {
 		return nil // another process was quicker
 	}
@@ -51,7 +57,7 @@ func (d *download) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = d.publish()
+		err = d.publish(blobs)
 		if !errors.Is(err, ErrHash) {
 			return err
 		}
@@ -219,7 +225,7 @@ func (d *download) copy(ctx context.Context, cancel context.CancelCauseFunc, f *
 }
 
 // publish verifies the partial file and gives it its name.
-func (d *download) publish() error {
+func (d *download) publish(blobs *crashfs.OS) error {
 	f, err := os.Open(d.partial())
 	if err != nil {
 		return err
@@ -231,10 +237,10 @@ func (d *download) publish() error {
 	if got != d.meta.hash {
 		return d.fail(0, fmt.Errorf("%w: is %s, should be %s", ErrHash, got, d.meta.hash))
 	}
-	if err := os.Rename(d.partial(), d.blob); err != nil {
+	if err := blobs.Rename(filepath.Base(d.partial()), filepath.Base(d.blob)); err != nil {
 		return err
 	}
-	return errors.Join(atomicfile.SyncDir(filepath.Dir(d.blob)), removeIfThere(d.etag()))
+	return errors.Join(blobs.Sync("."), removeIfThere(d.etag()))
 }
 
 // hashOf hashes by the scheme that the wanted hash's length tells: SHA-256, or

@@ -3,6 +3,8 @@ package hub
 import (
 	"errors"
 	"fmt"
+
+	"github.com/borea-go/borea/internal/crashfs"
 )
 
 // Sentinels for errors.Is.
@@ -14,7 +16,7 @@ var (
 	ErrUnverifiable = errors.New("the hub states no hash to verify by")
 	ErrTooLarge     = errors.New("file is larger than the limit")
 	ErrCommit       = errors.New("the hub answered for another commit")
-	ErrLocked       = errors.New("another process is downloading the same file")
+	ErrLocked       = crashfs.ErrLocked // another process is downloading the same file
 	ErrSize         = errors.New("the hub contradicts the size it stated")
 )
 
