@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"slices"
 	"unsafe"
 )
 
@@ -37,13 +38,15 @@ func alignedFloats(n int) []float32 {
 // take returns zeroed memory for n floats.
 func (a *arena) take(n int) []float32 {
 	n = (n + lineFloats - 1) &^ (lineFloats - 1)
-	for a.slab < len(a.slabs) && a.used+n > len(a.slabs[a.slab]) {
-		a.slab++
-		a.used = 0
-	}
-	if a.slab == len(a.slabs) {
-		a.slabs = append(a.slabs, alignedFloats(max(n, slabFloats)))
-		a.used = 0
+	for a.slab == len(a.slabs) || a.used+n > len(a.slabs[a.slab]) {
+		switch {
+		case a.slab == len(a.slabs):
+			a.slabs = append(a.slabs, alignedFloats(max(n, slabFloats)))
+		case a.used > 0:
+			a.slab, a.used = a.slab+1, 0
+		default: // free and too small: sizes that keep growing must not pile up
+			a.slabs = slices.Delete(a.slabs, a.slab, a.slab+1)
+		}
 	}
 	m := a.slabs[a.slab][a.used : a.used+n : a.used+n]
 	a.used += n

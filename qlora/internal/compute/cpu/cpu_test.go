@@ -144,3 +144,26 @@ func TestNaNStaysNaN(t *testing.T) {
 		}
 	}
 }
+
+// TestGrowingAllocationsDoNotPileUp: a loop of mark, allocate a little more than
+// last time, release must settle at the largest size.
+func TestGrowingAllocationsDoNotPileUp(t *testing.T) {
+	var a arena
+	a.take(100)
+	for n := slabFloats; n < 2*slabFloats; n += slabFloats / 16 {
+		m := a.mark()
+		for range 3 {
+			a.take(n)
+		}
+		if !a.release(m) {
+			t.Fatal("mark lost")
+		}
+	}
+	total := 0
+	for _, s := range a.slabs {
+		total += len(s)
+	}
+	if total > 8*slabFloats {
+		t.Errorf("%d floats held, three of %d in use at most", total, 2*slabFloats)
+	}
+}

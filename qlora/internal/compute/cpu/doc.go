@@ -1,8 +1,8 @@
 // Package cpu implements compute.Device in Go and Go assembly.
 //
 // Activations are float32. Weights are stored once, row by row, as float32,
-// bfloat16, int8 with one scale a row, or NF4; a matrix product packs panels of them
-// on the fly, widened to float32, so that the forward product, the gradient
+// bfloat16, int8 with one scale a row, or NF4; a matrix product packs panels of
+// them on the fly, widened to float32, so that the forward product, the gradient
 // with respect to the input and the adapters' gradients share one micro-kernel.
 // FormatInt8 multiplies int8 codes into exact int32 sums instead; every path
 // gives the same bits there.
