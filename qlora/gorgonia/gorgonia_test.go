@@ -96,6 +96,8 @@ func TestRefusals(t *testing.T) {
 		var se *ShapeError
 		require.ErrorAs(t, err, &se, name)
 	}
+	_, err := Dense(nil, 1<<32, 1<<32) // wraps to 0
+	require.Error(t, err)
 	masked := tensor.New(tensor.WithShape(2), tensor.WithBacking(count(2), []bool{true, false}))
 	for name, x := range map[string]tensor.Tensor{
 		"nil": nil, "integers": tensor.New(tensor.WithShape(2), tensor.WithBacking([]int{1, 2})), "masked": masked,
