@@ -136,7 +136,11 @@ func TestImpossibleValuesAreNamed(t *testing.T) {
 	}{
 		{"hidden_size", map[string]any{"hidden_size": 0}},
 		{"hidden_size", map[string]any{"hidden_size": -16}},
-		{"hidden_size", map[string]any{"hidden_size": int64(1) << 40}},
+		{"hidden_size", map[string]any{"hidden_size": maxSize + 1}},
+		{"hidden_size", map[string]any{"hidden_size": "16"}},
+		{"hidden_size", map[string]any{"hidden_size": 1.5}},
+		{"rope_theta", map[string]any{"rope_theta": "big"}},
+		{"rope_scaling.short_factor", map[string]any{"rope_scaling": longrope(map[string]any{"short_factor": "none"})}},
 		{"hidden_size", map[string]any{"hidden_size": 18}},
 		{"hidden_size", map[string]any{"hidden_size": 12}}, // heads of 3
 		{"num_hidden_layers", map[string]any{"num_hidden_layers": maxLayers + 1}},

@@ -2,8 +2,10 @@ package hfconfig
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // raw is config.json as it is spelled. Pointers tell a missing key from zero.
@@ -36,7 +38,7 @@ type raw struct {
 func Parse(data []byte) (*Config, error) {
 	var r raw
 	if err := json.Unmarshal(data, &r); err != nil {
-		return nil, fmt.Errorf("config.json: %w", err)
+		return nil, jsonError(err)
 	}
 	if err := r.supported(); err != nil {
 		return nil, err
@@ -51,6 +53,19 @@ func Parse(data []byte) (*Config, error) {
 		}
 	}
 	return c, nil
+}
+
+// jsonError names the key of a value of the wrong type.
+func jsonError(err error) error {
+	var te *json.UnmarshalTypeError
+	if errors.As(err, &te) && te.Field != "" {
+		return badValue(strings.TrimPrefix(te.Field, "rawRopeKeys."), "is a JSON %s at byte %d, want a value for %s", te.Value, te.Offset, te.Type)
+	}
+	var se *json.SyntaxError
+	if errors.As(err, &se) {
+		return fmt.Errorf("config.json: byte %d: %w", se.Offset, err)
+	}
+	return fmt.Errorf("config.json: %w", err)
 }
 
 func (r raw) supported() error {
