@@ -16,4 +16,7 @@
 //   - checkpoint: a store that survives crashes
 //
 // The program examples/fullpipeline uses all of them in turn.
+//
+// What it does not do: train full weights, run architectures other than Phi-3,
+// or reach the network outside crawl and dataset/hub.
 package borea

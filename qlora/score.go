@@ -144,9 +144,20 @@ func (m *Model) NLL(ctx context.Context, examples []Example) (NLLReport, error) 
 		if err != nil {
 			return rep, err
 		}
-		rep.Tokens += countScored(b.Weight)
+		rep.Tokens += countLive(b.Weight)
 	}
 	rep.NLL = total / math.Max(weight, 1e-30)
 	rep.PPL = math.Exp(rep.NLL)
 	return rep, nil
+}
+
+// countLive counts the positions that predict something.
+func countLive(weight []float32) int {
+	n := 0
+	for _, w := range weight {
+		if w > 0 {
+			n++
+		}
+	}
+	return n
 }

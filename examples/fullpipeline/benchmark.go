@@ -17,12 +17,13 @@ import (
 // modelScore is one model's figures.
 type modelScore struct {
 	Model string `json:"model"`
-	// Templates and Pages are held-back samples of the split's test part; Prose is
-	// the bundled passages. Perplexities are per token.
+	// HeldBack is the split's test part, Templates and Pages its two kinds; Prose
+	// is the bundled passages. Perplexities are per token.
+	HeldBack  qlora.NLLReport          `json:"held_back"`
 	Templates qlora.NLLReport          `json:"templates"`
 	Pages     *qlora.NLLReport         `json:"pages,omitempty"`
 	Prose     harness.PerplexityResult `json:"prose"`
-	Choice    any                      `json:"multiple_choice,omitempty"`
+	Choice    harness.ChoiceResult     `json:"multiple_choice"`
 }
 
 // benchmark scores base, tuned, baked and every quantised file on text that no
@@ -77,6 +78,9 @@ func (p *pipeline) score(ctx context.Context, name, dir, adapter string, o qlora
 	defer func() { err = errors.Join(err, m.Close()) }()
 	s.Model = name
 	p.bar.show(name, 1, 4)
+	if s.HeldBack, err = p.nll(ctx, m, test); err != nil {
+		return s, err
+	}
 	if s.Templates, err = p.nll(ctx, m, onlySource(test, "synthetic")); err != nil {
 		return s, err
 	}

@@ -30,13 +30,13 @@ func (p *pipeline) scores(w io.Writer) {
 	if !readReport(filepath.Join(p.dir("benchmark"), "report.json"), &scores) {
 		return
 	}
-	fmt.Fprintln(w, "\nperplexity\theld-back templates\theld-back pages\tprose\t")
+	fmt.Fprintln(w, "\nperplexity\theld back\ttemplates\tpages\tprose\tmultiple choice\t")
 	for _, s := range scores {
 		pages := "-"
 		if s.Pages != nil {
 			pages = fmt.Sprintf("%.3f", s.Pages.PPL)
 		}
-		fmt.Fprintf(w, "%s\t%.3f\t%s\t%.3f\t\n", s.Model, s.Templates.PPL, pages, s.Prose.PPL)
+		fmt.Fprintf(w, "%s\t%.3f\t%.3f\t%s\t%.3f\t%s\t\n", s.Model, s.HeldBack.PPL, s.Templates.PPL, pages, s.Prose.PPL, percent(s.Choice.Acc))
 	}
 }
 
