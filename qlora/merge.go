@@ -75,8 +75,17 @@ func (g *merger) checkNames(cfg *hfconfig.Config) error {
 			return fmt.Errorf("qlora: %s is %v in the model, the adapter's update [%d %d]", name, info.Shape, f.Out, f.In)
 		}
 	}
-	if g.a.Gates != nil && len(g.a.Gates.Layers) != cfg.Layers {
+	if g.a.Gates == nil {
+		return nil
+	}
+	if len(g.a.Gates.Layers) != cfg.Layers {
 		return fmt.Errorf("qlora: %d gates for %d layers", len(g.a.Gates.Layers), cfg.Layers)
+	}
+	want := cfg.Heads * cfg.HeadDim / so8t.Size * so8t.Angles
+	for i, theta := range g.a.Gates.Layers {
+		if len(theta) != want {
+			return fmt.Errorf("qlora: gate of layer %d has %d angles, o_proj's input takes %d", i, len(theta), want)
+		}
 	}
 	return nil
 }

@@ -138,7 +138,11 @@ func WriteSynced(fsys FS, name string, perm fs.FileMode, write func(io.Writer) e
 		return err
 	}
 	w := &stickyWriter{w: f}
-	if err = write(w); err == nil {
+	var out io.Writer = w
+	if at, ok := f.(io.WriterAt); ok {
+		out = &stickyWriterAt{w, at}
+	}
+	if err = write(out); err == nil {
 		err = w.err
 	}
 	if err == nil {
@@ -162,3 +166,13 @@ func (w *stickyWriter) Write(p []byte) (int, error) {
 	n, w.err = w.w.Write(p)
 	return n, w.err
 }
+
+// stickyWriterAt also writes at offsets, where the file can.
+type stickyWriterAt struct {
+	*stickyWriter
+	at io.WriterAt
+}
+
+// WriteAt implements io.WriterAt. It may be called from several goroutines, so
+// that it leaves the error to its caller.
+func (w *stickyWriterAt) WriteAt(p []byte, off int64) (int, error) { return w.at.WriteAt(p, off) }

@@ -158,7 +158,7 @@ func (o *OS) Rename(from, to string) error {
 
 // Remove implements FS.
 func (o *OS) Remove(name string) error {
-	return patiently(func() error { return o.root.Remove(name) })
+	return patiently(func() error { return o.remove(name) })
 }
 
 // Sync implements FS.

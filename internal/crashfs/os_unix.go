@@ -28,6 +28,8 @@ func syncPath(path string) error {
 // patiently is for Windows, where names in use cannot be moved.
 func patiently(f func() error) error { return f() }
 
+func (o *OS) remove(name string) error { return o.root.Remove(name) }
+
 // IsFull reports whether err says that a disk or a quota has no room.
 func IsFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)

@@ -62,6 +62,25 @@ func patiently(f func() error) error {
 	}
 }
 
+// remove falls back on DeleteFile where a file system, or Wine, does not know the
+// POSIX kind of deletion that os.Root asks for.
+func (o *OS) remove(name string) error {
+	err := o.root.Remove(name)
+	if !errors.Is(err, errInvalidFunction) {
+		return err
+	}
+	p, err := syscall.UTF16PtrFromString(o.Path(name))
+	if err == nil && isDir(o.Path(name)) {
+		err = syscall.RemoveDirectory(p)
+	} else if err == nil {
+		err = syscall.DeleteFile(p)
+	}
+	if err != nil {
+		return &fs.PathError{Op: "remove", Path: name, Err: err}
+	}
+	return nil
+}
+
 var lockFileEx = syscall.NewLazyDLL("kernel32.dll").NewProc("LockFileEx")
 
 // lockFile locks a byte far beyond the end, so that the file stays readable. The
@@ -79,12 +98,22 @@ func lockFile(f *os.File) error {
 	return err
 }
 
-// IsFull reports whether err says that a disk or a quota has no room.
+// IsFull reports whether err says that a disk or a quota has no room. Package
+// syscall's own ENOSPC and EROFS are what portable code makes up.
 func IsFull(err error) bool {
-	return errors.Is(err, errDiskFull) || errors.Is(err, errHandleDiskFull) || errors.Is(err, errDiskQuota)
+	return isOneOf(err, errDiskFull, errHandleDiskFull, errDiskQuota, syscall.ENOSPC)
 }
 
 // IsReadOnly reports whether err says that a place may not be written.
 func IsReadOnly(err error) bool {
-	return errors.Is(err, errWriteProtect) || errors.Is(err, fs.ErrPermission)
+	return isOneOf(err, errWriteProtect, syscall.EROFS, fs.ErrPermission)
+}
+
+func isOneOf(err error, targets ...error) bool {
+	for _, t := range targets {
+		if errors.Is(err, t) {
+			return true
+		}
+	}
+	return false
 }
