@@ -10,8 +10,8 @@ import (
 type Backbone interface {
 	// Width is the length C of a vector.
 	Width() int
-	// Features returns [len(texts), C], row by row. A text that cannot be used is
-	// reported as an *InputError.
+	// Features returns [len(texts), C], row by row. The features of a text must not
+	// depend on the other texts. A text that cannot be used is reported as an *InputError.
 	Features(ctx context.Context, texts []string) ([]float32, error)
 }
 
@@ -34,8 +34,8 @@ type TrainableBackbone interface {
 
 // InputError says that one text of a batch cannot be used.
 type InputError struct {
-	Index int
-	Err   error
+	Index int   // of the text in the batch
+	Err   error // the reason
 }
 
 // Error implements error.

@@ -91,7 +91,7 @@ func TestTrainLearnsAndPredicts(t *testing.T) {
 }
 
 func TestPredictFailsClosedOnNaN(t *testing.T) {
-	h := NewHead(26, 4, 1)
+	h := NewHead(26, 0, 4, 1)
 	h.B[0] = float32(math.NaN())
 	preds, failed, err := (&Judge{Head: h, Backbone: letters{}, BatchSize: 2}).Predict(context.Background(), []string{"a", "b"})
 	if err != nil || failed != 2 || preds[0].Class != label.Escalation {

@@ -1,19 +1,11 @@
 package classifier
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"math"
-	"os"
-	"path/filepath"
 
-	"github.com/borea-go/borea/checkpoint/safetensors"
-	"github.com/borea-go/borea/internal/atomicfile"
 	"github.com/borea-go/borea/label"
 )
 
@@ -23,68 +15,121 @@ type Judge struct {
 	Backbone Backbone
 	// BatchSize texts go to the backbone at once, at least 1.
 	BatchSize int
+	// Temperature divides the logits before the softmax; 0 is 1, no scaling.
+	Temperature float64
+	// AllowAbove makes ALLOW need p(ALLOW) > AllowAbove; what does not reach it becomes
+	// ESCALATION. 0 asks for nothing. It can only add refusals.
+	AllowAbove float64
 }
+
+// Reasons of a Prediction without scores.
+const (
+	FailedEmpty    = "empty text"
+	FailedInput    = "text unreadable or too long"
+	FailedScores   = "scores are not finite"
+	FailedBackbone = "backbone error"
+)
 
 // Prediction is the answer for one text.
 type Prediction struct {
+	// Class is the decision: the most probable class, at a tie the more cautious one (the
+	// later in label.Classes), with ALLOW subject to Judge.AllowAbove.
 	Class label.Class `json:"class"`
-	P     [4]float64  `json:"p"`
-	// Failed says why the answer is ESCALATION without a score, "" otherwise.
+	// P holds the probabilities in index order; all 0 when Failed.
+	P [label.Count]float64 `json:"p"`
+	// Failed is the reason for an ESCALATION without scores, one of the constants; ""
+	// otherwise. Detail is the error behind it.
 	Failed string `json:"failed,omitempty"`
+	Detail string `json:"detail,omitempty"`
 }
 
-// Predict answers every text. It fails closed: a text that the backbone refuses,
-// an empty one, or scores that are not finite give ESCALATION with a reason.
-// failed counts them. Only the end of ctx is an error.
+func failed(reason string, err error) Prediction {
+	p := Prediction{Class: label.Escalation, Failed: reason}
+	if err != nil {
+		p.Detail = err.Error()
+	}
+	return p
+}
+
+// Predict answers every text. It fails closed: an empty text, one that the backbone
+// refuses, an error of the backbone or scores that are not finite give ESCALATION with
+// a reason, and failed counts them. Only the end of ctx, or a judge that cannot work, is
+// an error.
 func (j *Judge) Predict(ctx context.Context, texts []string) (out []Prediction, failed int, err error) {
-	for first := 0; first < len(texts); first += max(1, j.BatchSize) {
-		batch := texts[first:min(len(texts), first+max(1, j.BatchSize))]
-		preds, err := j.batch(ctx, batch)
-		if err != nil {
-			return out, failed, err
+	if err := j.validate(); err != nil {
+		return nil, 0, err
+	}
+	out = make([]Prediction, len(texts))
+	for first := 0; first < len(texts); first += j.BatchSize {
+		end := min(len(texts), first+j.BatchSize)
+		if err := j.batch(ctx, texts[first:end], out[first:end]); err != nil {
+			return out[:first], failed, err
 		}
-		for _, p := range preds {
+		for _, p := range out[first:end] {
 			if p.Failed != "" {
 				failed++
 			}
 		}
-		out = append(out, preds...)
 	}
 	return out, failed, nil
 }
 
-// batch scores texts together and, if that fails, one by one, so that one bad
-// text does not take the others with it.
-func (j *Judge) batch(ctx context.Context, texts []string) ([]Prediction, error) {
+func (j *Judge) validate() error {
+	switch {
+	case j.Head == nil || j.Backbone == nil:
+		return errors.New("classifier: judge without head or backbone")
+	case j.Head.Classes != label.Count || j.Head.Width != j.Backbone.Width():
+		return fmt.Errorf("%w: head for %d classes and width %d, want %d and the backbone's %d", ErrShape, j.Head.Classes, j.Head.Width, label.Count, j.Backbone.Width())
+	case j.BatchSize < 1:
+		return &OptionError{"batch_size", j.BatchSize, "at least 1"}
+	case !(j.Temperature >= 0) || math.IsInf(j.Temperature, 0):
+		return &OptionError{"temperature", j.Temperature, "a finite number, at least 0"}
+	case !(j.AllowAbove >= 0 && j.AllowAbove <= 1):
+		return &OptionError{"allow_above", j.AllowAbove, "0 to 1"}
+	}
+	return nil
+}
+
+// batch answers texts together. A refused text is set aside and those before and after
+// it are tried again without it; after any other error each is tried alone, so that one
+// bad text does not take the others with it.
+func (j *Judge) batch(ctx context.Context, texts []string, out []Prediction) error {
+	if len(texts) == 0 {
+		return nil
+	}
 	z, err := j.score(ctx, texts)
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	if err != nil && len(texts) > 1 {
-		var out []Prediction
-		for _, t := range texts {
-			p, err := j.batch(ctx, []string{t})
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, p...)
+	var in *InputError
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err == nil:
+		for i := range out {
+			out[i] = j.decide(z[i*label.Count : (i+1)*label.Count])
 		}
-		return out, nil
+		return nil
+	case errors.As(err, &in) && in.Index >= 0 && in.Index < len(texts):
+		i := in.Index
+		out[i] = failed(FailedInput, in.Err)
+		if texts[i] == "" {
+			out[i] = failed(FailedEmpty, nil)
+		}
+		return errors.Join(j.batch(ctx, texts[:i], out[:i]), j.batch(ctx, texts[i+1:], out[i+1:]))
+	case len(texts) == 1:
+		out[0] = failed(FailedBackbone, err)
+		return nil
 	}
-	if err != nil {
-		return []Prediction{{Class: label.Escalation, Failed: err.Error()}}, nil
+	for i := range texts {
+		if err := j.batch(ctx, texts[i:i+1], out[i:i+1]); err != nil {
+			return err
+		}
 	}
-	out := make([]Prediction, len(texts))
-	for i := range out {
-		out[i] = predict(z[i*label.Count : (i+1)*label.Count])
-	}
-	return out, nil
+	return nil
 }
 
 func (j *Judge) score(ctx context.Context, texts []string) ([]float64, error) {
 	for i, t := range texts {
 		if t == "" {
-			return nil, &InputError{i, errors.New("empty text")}
+			return nil, &InputError{i, errors.New(FailedEmpty)}
 		}
 	}
 	x, err := j.Backbone.Features(ctx, texts)
@@ -94,106 +139,36 @@ func (j *Judge) score(ctx context.Context, texts []string) ([]float64, error) {
 	if len(x) != len(texts)*j.Head.Width {
 		return nil, fmt.Errorf("classifier: backbone gave %d values for %d texts of width %d", len(x), len(texts), j.Head.Width)
 	}
-	z, err := j.Head.Forward(x)
-	if err != nil {
-		return nil, err
-	}
-	for i, v := range z {
-		if len(texts) > 1 && (math.IsNaN(v) || math.IsInf(v, 0)) {
-			return nil, &InputError{i / label.Count, errors.New("scores are not finite")}
-		}
-	}
-	return z, nil
+	return j.Head.Forward(x)
 }
 
-func predict(z []float64) Prediction {
-	for _, v := range z {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return Prediction{Class: label.Escalation, Failed: "scores are not finite"}
-		}
-	}
+// decide turns one row of logits into an answer.
+func (j *Judge) decide(z []float64) Prediction {
 	var p Prediction
-	Softmax(p.P[:], z)
-	p.Class, _ = label.FromIndex(argmax(z))
+	scaled := make([]float64, len(z))
+	for k, v := range z {
+		if j.Temperature > 0 {
+			v /= j.Temperature
+		}
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return failed(FailedScores, nil)
+		}
+		scaled[k] = v
+	}
+	Softmax(p.P[:], scaled)
+	p.Class, _ = label.FromIndex(mostProbable(p.P[:]))
+	if p.Class == label.Allow && !(p.P[label.Allow.Index()] > j.AllowAbove) {
+		p.Class = label.Escalation
+	}
 	return p
 }
 
-// headInfo is judge.json.
-type headInfo struct {
-	Version int      `json:"version"`
-	Width   int      `json:"width"`
-	Classes []string `json:"classes"`
-	Options Options  `json:"options"`
-}
-
-// Names of a saved judge's files.
-const (
-	headFile = "head.safetensors"
-	infoFile = "judge.json"
-)
-
-// SaveHead writes the head and the options it was trained with. judge.json comes
-// last and completes it.
-func SaveHead(dir string, h *Head, opts Options) error {
-	info := headInfo{Version: 1, Width: h.Width, Options: opts}
-	for _, c := range label.Classes() {
-		info.Classes = append(info.Classes, c.String())
-	}
-	b, err := json.MarshalIndent(info, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	tensors := []safetensors.Tensor{
-		safetensors.F32Tensor("head.weight", []int{h.Classes, h.Width}, h.W),
-		safetensors.F32Tensor("head.bias", []int{h.Classes}, h.B),
-	}
-	err = atomicfile.WriteFile(filepath.Join(dir, headFile), 0o644, func(w io.Writer) error {
-		return safetensors.Write(w, tensors, nil)
-	})
-	if err != nil {
-		return err
-	}
-	return atomicfile.WriteFile(filepath.Join(dir, infoFile), 0o644, func(w io.Writer) error {
-		_, err := w.Write(append(b, '\n'))
-		return err
-	})
-}
-
-// LoadHead reads what SaveHead wrote and refuses other classes.
-func LoadHead(fsys fs.FS) (*Head, Options, error) {
-	var info headInfo
-	b, err := fs.ReadFile(fsys, infoFile)
-	if err != nil {
-		return nil, info.Options, fmt.Errorf("classifier: %w", err)
-	}
-	if err := json.Unmarshal(b, &info); err != nil {
-		return nil, info.Options, fmt.Errorf("classifier: %s: %w", infoFile, err)
-	}
-	for i, c := range label.Classes() {
-		if len(info.Classes) != label.Count || info.Classes[i] != c.String() {
-			return nil, info.Options, fmt.Errorf("classifier: %s: classes %v", infoFile, info.Classes)
+// mostProbable is the index of the largest value, the last at a tie.
+func mostProbable(v []float64) (best int) {
+	for i, x := range v {
+		if x >= v[best] {
+			best = i
 		}
 	}
-	data, err := fs.ReadFile(fsys, headFile)
-	if err != nil {
-		return nil, info.Options, fmt.Errorf("classifier: %w", err)
-	}
-	r, err := safetensors.NewReader(bytes.NewReader(data), int64(len(data)), safetensors.DefaultLimits())
-	if err != nil {
-		return nil, info.Options, fmt.Errorf("classifier: %s: %w", headFile, err)
-	}
-	h := &Head{Classes: label.Count, Width: info.Width}
-	if h.W, err = r.Float32("head.weight"); err != nil {
-		return nil, info.Options, err
-	}
-	if h.B, err = r.Float32("head.bias"); err != nil {
-		return nil, info.Options, err
-	}
-	if len(h.W) != label.Count*h.Width || len(h.B) != label.Count {
-		return nil, info.Options, fmt.Errorf("classifier: %s: %d weights and %d biases for width %d", headFile, len(h.W), len(h.B), h.Width)
-	}
-	return h, info.Options, nil
+	return best
 }

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"slices"
 	"strings"
 
 	"github.com/borea-go/borea/checkpoint"
@@ -24,10 +23,7 @@ type trainState struct {
 	Data    string  `json:"data"`
 	LossSum float64 `json:"loss_sum"`
 	Report  Report  `json:"report"`
-	Head    *Head   `json:"head"`
-	AdamW   *adam   `json:"adam_w"`
-	AdamB   *adam   `json:"adam_b"`
-	Best    *Head   `json:"best,omitempty"`
+	Best    bool    `json:"best"`
 }
 
 // MismatchError refuses to resume a checkpoint of a different run.
@@ -77,20 +73,21 @@ func (t *trainer) resume(ctx context.Context) error {
 	}
 	t.step, t.lossSum, t.rep = st.Step, st.LossSum, st.Report
 	t.rep.ResumedFrom = st.Step
-	t.head, t.aw, t.ab = st.Head, st.AdamW, st.AdamB
+	if err := t.readHead(snap, st.Best); err != nil {
+		return fmt.Errorf("checkpoint %s: %w", snap.Name(), err)
+	}
 	if t.deep != nil {
 		if err := t.deep.Load(snap.Open); err != nil {
 			return err
 		}
 	}
-	return t.loadBest(snap, st.Best)
+	return t.loadBest(snap)
 }
 
-func (t *trainer) loadBest(snap *checkpoint.Snapshot, head *Head) error {
-	if head == nil {
+func (t *trainer) loadBest(snap *checkpoint.Snapshot) error {
+	if t.best == nil {
 		return nil
 	}
-	t.best = &bestState{head: *head, files: map[string][]byte{}}
 	for _, name := range snap.Files() {
 		plain, ok := strings.CutPrefix(name, bestPrefix)
 		if !ok {
@@ -130,9 +127,8 @@ func (t *trainer) interrupted(ctx context.Context) error {
 }
 
 func (t *trainer) save(ctx context.Context) error {
-	st := trainState{Step: t.step, Options: t.opts, Data: t.fingerprint(), LossSum: t.lossSum, Report: t.rep,
-		Head: t.head, AdamW: t.aw, AdamB: t.ab}
-	files := map[string]func(io.Writer) error{}
+	st := trainState{Step: t.step, Options: t.opts, Data: t.fingerprint(), LossSum: t.lossSum, Report: t.rep, Best: t.best != nil}
+	files := map[string]func(io.Writer) error{headFile: t.writeHead}
 	if t.deep != nil {
 		backbone, err := t.deep.Save()
 		if err != nil {
@@ -141,7 +137,6 @@ func (t *trainer) save(ctx context.Context) error {
 		maps.Copy(files, backbone)
 	}
 	if t.best != nil {
-		st.Best = &t.best.head
 		for name, b := range t.best.files {
 			files[bestPrefix+name] = func(w io.Writer) error { _, err := w.Write(b); return err }
 		}
@@ -151,8 +146,7 @@ func (t *trainer) save(ctx context.Context) error {
 
 // keepBest copies head and backbone.
 func (t *trainer) keepBest() error {
-	best := &bestState{head: *t.head, files: map[string][]byte{}}
-	best.head.W, best.head.B = slices.Clone(t.head.W), slices.Clone(t.head.B)
+	best := &bestState{head: t.head.clone(), files: map[string][]byte{}}
 	if t.deep != nil {
 		files, err := t.deep.Save()
 		if err != nil {
@@ -175,7 +169,7 @@ func (t *trainer) restoreBest() error {
 	if t.best == nil {
 		return nil
 	}
-	*t.head = t.best.head
+	t.head = t.best.head
 	if t.deep == nil {
 		return nil
 	}

@@ -17,88 +17,6 @@ type Example struct {
 	Class label.Class
 }
 
-// Options is every knob of training; start from DefaultOptions.
-type Options struct {
-	Loss FocalLoss `json:"loss" yaml:"loss"`
-	// Reduction over the examples of a step: mean (default) or weighted_mean.
-	Reduction Reduction `json:"reduction" yaml:"reduction"`
-	// Epochs over the data; Patience is how many epochs without a better macro
-	// F1 on the validation part end the run early, 0 for never.
-	Epochs   int `json:"epochs" yaml:"epochs"`
-	Patience int `json:"patience" yaml:"patience"`
-	// BatchSize texts at once; a step sums Accumulation batches.
-	BatchSize    int `json:"batch_size" yaml:"batch_size"`
-	Accumulation int `json:"accumulation" yaml:"accumulation"`
-	// HeadRate and BackboneRate are learning rates, cosine to 0 after a linear
-	// warm-up of WarmupRatio of all steps.
-	HeadRate     float64 `json:"head_rate" yaml:"head_rate"`
-	BackboneRate float64 `json:"backbone_rate" yaml:"backbone_rate"`
-	WarmupRatio  float64 `json:"warmup_ratio" yaml:"warmup_ratio"`
-	WeightDecay  float64 `json:"weight_decay" yaml:"weight_decay"`
-	// ClipNorm bounds the gradient norm of head and backbone, each; 0 is off.
-	ClipNorm float64 `json:"clip_norm" yaml:"clip_norm"`
-	// Dropout on the features, 0 to below 1.
-	Dropout float64 `json:"dropout" yaml:"dropout"`
-	Seed    uint64  `json:"seed" yaml:"seed"`
-	// SaveSeconds and SaveSteps say when to checkpoint; 0 turns one off.
-	SaveSeconds float64 `json:"save_seconds" yaml:"save_seconds"`
-	SaveSteps   int     `json:"save_steps" yaml:"save_steps"`
-}
-
-// DefaultOptions are the original's values: γ = 2, weights 1/3/5/5.
-func DefaultOptions() Options {
-	return Options{
-		Loss: FocalLoss{Gamma: 2, Weights: []float64{1, 3, 5, 5}}, Reduction: ReduceMean,
-		Epochs: 5, Patience: 2, BatchSize: 4, Accumulation: 4,
-		HeadRate: 1e-3, BackboneRate: 1e-4, WarmupRatio: 0.1, WeightDecay: 0.01, ClipNorm: 1, Dropout: 0.1,
-		Seed: 42, SaveSeconds: 300,
-	}
-}
-
-// OptionError reports an option outside its range.
-type OptionError struct {
-	Name  string
-	Value any
-	Want  string
-}
-
-// Error implements error.
-func (e *OptionError) Error() string {
-	return fmt.Sprintf("classifier: option %s = %v, want %s", e.Name, e.Value, e.Want)
-}
-
-// Validate reports the first option outside its range.
-func (o Options) Validate() error {
-	if err := o.Loss.Validate(label.Count); err != nil {
-		return err
-	}
-	for _, c := range []struct {
-		name  string
-		value any
-		ok    bool
-		want  string
-	}{
-		{"reduction", o.Reduction, o.Reduction == ReduceMean || o.Reduction == ReduceWeightedMean, "mean or weighted_mean"},
-		{"epochs", o.Epochs, o.Epochs >= 1, "at least 1"},
-		{"patience", o.Patience, o.Patience >= 0, "at least 0"},
-		{"batch_size", o.BatchSize, o.BatchSize >= 1, "at least 1"},
-		{"accumulation", o.Accumulation, o.Accumulation >= 1, "at least 1"},
-		{"head_rate", o.HeadRate, o.HeadRate >= 0, "at least 0"},
-		{"backbone_rate", o.BackboneRate, o.BackboneRate >= 0, "at least 0"},
-		{"warmup_ratio", o.WarmupRatio, o.WarmupRatio >= 0 && o.WarmupRatio <= 1, "0 to 1"},
-		{"weight_decay", o.WeightDecay, o.WeightDecay >= 0, "at least 0"},
-		{"clip_norm", o.ClipNorm, o.ClipNorm >= 0, "at least 0"},
-		{"dropout", o.Dropout, o.Dropout >= 0 && o.Dropout < 1, "0 to below 1"},
-		{"save_seconds", o.SaveSeconds, o.SaveSeconds >= 0, "at least 0"},
-		{"save_steps", o.SaveSteps, o.SaveSteps >= 0, "at least 0"},
-	} {
-		if !c.ok {
-			return &OptionError{c.name, c.value, c.want}
-		}
-	}
-	return nil
-}
-
 // Env is what is not data.
 type Env struct {
 	// Progress is called after each step.
@@ -110,6 +28,10 @@ type Env struct {
 // ErrInterrupted says that the context ended the run; the last finished step is
 // in the newest checkpoint, when there is a store.
 var ErrInterrupted = errors.New("classifier: training interrupted")
+
+// ErrDiverged says that scores are no longer finite: lower the rates, or look at the
+// features.
+var ErrDiverged = errors.New("classifier: scores are not finite")
 
 // EpochReport is one epoch.
 type EpochReport struct {
@@ -162,7 +84,7 @@ type trainer struct {
 	val   []Example
 
 	head     *Head
-	aw, ab   *adam
+	adams    []*adam   // one a parameter of the head
 	fixed    []float32 // features of the training part, for a frozen backbone
 	fixedVal []float32
 	step     int // finished
@@ -173,7 +95,7 @@ type trainer struct {
 
 // bestState is head and backbone at the best epoch.
 type bestState struct {
-	head  Head
+	head  *Head
 	files map[string][]byte
 }
 
@@ -202,8 +124,10 @@ func (t *trainer) check() error {
 }
 
 func (t *trainer) init() {
-	t.head = NewHead(t.b.Width(), label.Count, t.opts.Seed)
-	t.aw, t.ab = newAdam(len(t.head.W)), newAdam(len(t.head.B))
+	t.head = NewHead(t.b.Width(), t.opts.Hidden, label.Count, t.opts.Seed)
+	for _, p := range t.head.params() {
+		t.adams = append(t.adams, newAdam(len(p.data)))
+	}
 }
 
 // stepsPerEpoch counts optimiser steps.
@@ -212,33 +136,55 @@ func (t *trainer) stepsPerEpoch() int {
 	return (len(t.train) + per - 1) / per
 }
 
+// loop ends only between steps: a step that was begun is finished, counted and saved.
+// Validation may be cut short; it is done again when the run goes on.
 func (t *trainer) loop(ctx context.Context) error {
-	per := t.stepsPerEpoch()
-	total := per * t.opts.Epochs
-	for t.step < total && !t.rep.Stopped {
-		if ctx.Err() != nil {
+	total := t.stepsPerEpoch() * t.opts.Epochs
+	for {
+		err := t.prepare(ctx)
+		switch {
+		case ctx.Err() != nil:
 			return t.interrupted(ctx)
-		}
-		loss, err := t.oneStep(ctx, total)
-		if err != nil {
+		case err != nil:
 			return err
+		case t.step >= total || t.rep.Stopped:
+			return nil
 		}
-		t.step++
-		t.rep.Steps = t.step
-		t.lossSum += loss
-		if t.env.Progress != nil {
-			t.env.Progress(t.step, total, loss)
-		}
-		if t.step%per == 0 {
-			if err := t.endEpoch(ctx, t.step/per); err != nil {
-				return err
-			}
-		}
-		if err := t.saveIfDue(ctx); err != nil {
+		if err := t.advance(context.WithoutCancel(ctx), total); err != nil {
 			return err
 		}
 	}
+}
+
+// prepare computes the features of a frozen backbone, and validates at the end of an
+// epoch.
+func (t *trainer) prepare(ctx context.Context) (err error) {
+	if t.deep == nil && t.fixed == nil {
+		if t.fixed, err = t.b.Features(ctx, textsOf(t.train, nil)); err != nil {
+			return fmt.Errorf("training examples: %w", err)
+		}
+		if len(t.fixed) != len(t.train)*t.head.Width {
+			return fmt.Errorf("%w: backbone gave %d values for %d texts of width %d", ErrShape, len(t.fixed), len(t.train), t.head.Width)
+		}
+	}
+	if epoch := t.step / t.stepsPerEpoch(); t.step%t.stepsPerEpoch() == 0 && len(t.rep.Epochs) < epoch {
+		return t.endEpoch(ctx, epoch)
+	}
 	return nil
+}
+
+func (t *trainer) advance(ctx context.Context, total int) error {
+	loss, err := t.oneStep(ctx, total)
+	if err != nil {
+		return err
+	}
+	t.step++
+	t.rep.Steps = t.step
+	t.lossSum += loss
+	if t.env.Progress != nil {
+		t.env.Progress(t.step, total, loss)
+	}
+	return t.saveIfDue(ctx)
 }
 
 func (t *trainer) rate(base float64, total int) float64 {
@@ -258,19 +204,28 @@ func (t *trainer) oneStep(ctx context.Context, total int) (float64, error) {
 	first := t.step % per * size
 	picks := order[first:min(len(order), first+size)]
 	norm := t.norm(picks)
-	gw, gb := make([]float64, len(t.head.W)), make([]float64, len(t.head.B))
+	params := t.head.params()
+	grads := make([][]float64, len(params))
+	for i, p := range params {
+		grads[i] = make([]float64, len(p.data))
+	}
 	sum := 0.0
 	for i := 0; i < len(picks); i += t.opts.BatchSize {
-		loss, err := t.batch(ctx, picks[i:min(len(picks), i+t.opts.BatchSize)], norm, i, gw, gb)
+		loss, err := t.batch(ctx, picks[i:min(len(picks), i+t.opts.BatchSize)], norm, i, grads)
 		if err != nil {
 			return 0, err
 		}
 		sum += loss
 	}
-	clip(t.opts.ClipNorm, gw, gb)
+	clip(t.opts.ClipNorm, grads...)
 	lr := t.rate(t.opts.HeadRate, total)
-	t.aw.step(t.head.W, gw, lr, t.opts.WeightDecay)
-	t.ab.step(t.head.B, gb, lr, 0)
+	for i, p := range params {
+		decay := t.opts.WeightDecay
+		if len(p.shape) == 1 {
+			decay = 0 // biases
+		}
+		t.adams[i].step(p.data, grads[i], lr, decay)
+	}
 	if t.deep == nil {
 		return sum, nil
 	}
@@ -292,17 +247,17 @@ func (t *trainer) norm(picks []int) float64 {
 	return 1 // all of weight 0: the losses are 0 as well
 }
 
-func (t *trainer) batch(ctx context.Context, picks []int, norm float64, offset int, gw, gb []float64) (float64, error) {
+func (t *trainer) batch(ctx context.Context, picks []int, norm float64, offset int, grads [][]float64) (float64, error) {
 	x, err := t.features(ctx, picks, int64(t.step)*1000+int64(offset))
 	if err != nil {
 		return 0, err
 	}
-	rng := rand.New(rand.NewPCG(t.opts.Seed^uint64(t.step)<<20, uint64(offset)))
-	dropped, factor := dropout(x, t.opts.Dropout, rng)
-	z, err := t.head.Forward(dropped)
-	if err != nil {
-		return 0, err
+	if len(x) != len(picks)*t.head.Width {
+		return 0, fmt.Errorf("%w: backbone gave %d values for %d texts of width %d", ErrShape, len(x), len(picks), t.head.Width)
 	}
+	rng := rand.New(rand.NewPCG(t.opts.Seed^uint64(t.step)<<20, uint64(offset)))
+	pass := t.head.train(x, t.opts.Dropout, rng)
+	z := pass.logits
 	targets := make([]int, len(picks))
 	for i, k := range picks {
 		targets[i] = t.train[k].Class.Index()
@@ -315,11 +270,8 @@ func (t *trainer) batch(ctx context.Context, picks []int, norm float64, offset i
 	for i := range grad {
 		grad[i] /= norm
 	}
-	dx := t.head.Backward(dropped, grad, gw, gb)
+	dx := pass.backward(grad, grads)
 	if t.deep != nil {
-		for i := range dx {
-			dx[i] *= factor[i]
-		}
 		err = t.deep.Backward(ctx, dx)
 	}
 	return loss.Value / norm, err
@@ -329,12 +281,6 @@ func (t *trainer) batch(ctx context.Context, picks []int, norm float64, offset i
 func (t *trainer) features(ctx context.Context, picks []int, key int64) ([]float32, error) {
 	if t.deep != nil {
 		return t.deep.Forward(ctx, textsOf(t.train, picks), key)
-	}
-	if t.fixed == nil {
-		var err error
-		if t.fixed, err = t.b.Features(ctx, textsOf(t.train, nil)); err != nil {
-			return nil, err
-		}
 	}
 	c := t.b.Width()
 	out := make([]float32, 0, len(picks)*c)
@@ -379,7 +325,10 @@ func (t *trainer) endEpoch(ctx context.Context, epoch int) error {
 	if x == nil {
 		var err error
 		if x, err = t.b.Features(ctx, textsOf(t.val, nil)); err != nil {
-			return err
+			return fmt.Errorf("validation examples: %w", err)
+		}
+		if len(x) != len(t.val)*t.head.Width {
+			return fmt.Errorf("%w: backbone gave %d values for %d texts of width %d", ErrShape, len(x), len(t.val), t.head.Width)
 		}
 		if t.deep == nil {
 			t.fixedVal = x
@@ -388,6 +337,11 @@ func (t *trainer) endEpoch(ctx context.Context, epoch int) error {
 	z, err := t.head.Forward(x)
 	if err != nil {
 		return err
+	}
+	for i, v := range z {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return fmt.Errorf("%w: validation example %d", ErrDiverged, i/label.Count)
+		}
 	}
 	f1 := macroF1(z, t.val)
 	t.rep.Epochs = append(t.rep.Epochs, EpochReport{epoch, t.lossSum / float64(t.stepsPerEpoch()), f1})
@@ -398,35 +352,4 @@ func (t *trainer) endEpoch(ctx context.Context, epoch int) error {
 	}
 	t.rep.Stopped = t.opts.Patience > 0 && epoch-t.rep.BestEpoch >= t.opts.Patience
 	return nil
-}
-
-// macroF1 over the classes that truth or prediction holds.
-func macroF1(z []float64, truth []Example) float64 {
-	var tp, fp, fn [label.Count]float64
-	for i, ex := range truth {
-		y, p := ex.Class.Index(), argmax(z[i*label.Count:(i+1)*label.Count])
-		if y == p {
-			tp[y]++
-			continue
-		}
-		fp[p]++
-		fn[y]++
-	}
-	sum, n := 0.0, 0.0
-	for k := range tp {
-		if d := 2*tp[k] + fp[k] + fn[k]; d > 0 {
-			sum, n = sum+2*tp[k]/d, n+1
-		}
-	}
-	return sum / n
-}
-
-func argmax(v []float64) int {
-	best := 0
-	for i, x := range v {
-		if x > v[best] {
-			best = i
-		}
-	}
-	return best
 }
