@@ -62,7 +62,7 @@ func saveForEver(dir string) error {
 // TestKill kills a saving process at random moments, BOREA_KILLS times. It shows
 // nothing about power cuts, but that locks, sweeping and resuming work.
 func TestKill(t *testing.T) {
-	dir, seen := t.TempDir(), int64(0)
+	dir, seen := tempDir(t), int64(0)
 	r := rand.New(rand.NewPCG(1, 2))
 	for n := range times(t, "BOREA_KILLS", 24) {
 		last, err := killOnce(dir, time.Duration(r.IntN(50_000))*time.Microsecond)

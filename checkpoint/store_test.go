@@ -53,7 +53,7 @@ func newest(t *testing.T, s *Store) id {
 }
 
 func TestSaveAndReadBack(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "a", "b")
+	dir := filepath.Join(tempDir(t), "a", "b")
 	s := mustOpen(t, dir, Options{Keep: 3})
 	if _, err := s.Latest(bg); !errors.Is(err, ErrNone) {
 		t.Errorf("empty store: %v", err)
@@ -84,7 +84,7 @@ func TestFilesArePrivate(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no such modes")
 	}
-	dir := filepath.Join(t.TempDir(), "store")
+	dir := filepath.Join(tempDir(t), "store")
 	s := mustOpen(t, dir, DefaultOptions())
 	mustSave(t, s, 1)
 	filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
@@ -100,7 +100,7 @@ func TestFilesArePrivate(t *testing.T) {
 }
 
 func TestOneWriter(t *testing.T) {
-	dir := t.TempDir()
+	dir := tempDir(t)
 	s := mustOpen(t, dir, DefaultOptions())
 	_, err := Open(dir, DefaultOptions(), Env{})
 	var typed *Error
@@ -124,7 +124,7 @@ func TestOneWriter(t *testing.T) {
 }
 
 func TestLockFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "new", "lock")
+	path := filepath.Join(tempDir(t), "new", "lock")
 	unlock, err := Lock(path)
 	if err != nil {
 		t.Fatal(err)
@@ -213,7 +213,7 @@ func expectFallback(t *testing.T, disk *crashfs.Sim, bad id, file string) {
 // TestNobodyStartsOverUnawares: a store whose only checkpoint is unusable is not
 // an empty one, also not at the next start.
 func TestNobodyStartsOverUnawares(t *testing.T) {
-	dir := t.TempDir()
+	dir := tempDir(t)
 	s := mustOpen(t, dir, DefaultOptions())
 	mustSave(t, s, 1)
 	if err := os.Truncate(filepath.Join(dir, newest(t, s).String(), "weights"), 3); err != nil {
@@ -269,7 +269,7 @@ func TestNewerLayoutAndForeignSessionsAreLeftAlone(t *testing.T) {
 		"newer layout":    {schema + 1, func(*manifest) {}, &future},
 		"foreign session": {schema, func(m *manifest) { m.Session = "other" }, &foreign},
 	} {
-		dir := t.TempDir()
+		dir := tempDir(t)
 		s := mustOpen(t, dir, Options{Keep: 1})
 		mustSave(t, s, 5)
 		i := newest(t, s)
@@ -290,7 +290,7 @@ func TestNewerLayoutAndForeignSessionsAreLeftAlone(t *testing.T) {
 }
 
 func TestRenamedAndForgedCheckpointsAreRefused(t *testing.T) {
-	dir := t.TempDir()
+	dir := tempDir(t)
 	s := mustOpen(t, dir, DefaultOptions())
 	mustSave(t, s, 1, 2, 3)
 	reseal(t, dir, newest(t, s), schema, func(m *manifest) { m.Files[0].Name = "../LOCK" })
@@ -305,7 +305,7 @@ func TestRenamedAndForgedCheckpointsAreRefused(t *testing.T) {
 }
 
 func TestUnknownNamesAreNotTouched(t *testing.T) {
-	dir := t.TempDir()
+	dir := tempDir(t)
 	names := []string{"notes", "ckpt-1", "ckpt-000000000001-000001-00001", ".tmp-mine", "quarantine-x", "SESSION-1", ".old-ckpt-1-1-1"}
 	for _, n := range names {
 		if err := os.Mkdir(filepath.Join(dir, n), 0o700); err != nil {
@@ -356,7 +356,7 @@ func TestStateIsCheckedBeforeWriting(t *testing.T) {
 }
 
 func TestContextEndsASave(t *testing.T) {
-	s := mustOpen(t, t.TempDir(), DefaultOptions())
+	s := mustOpen(t, tempDir(t), DefaultOptions())
 	mustSave(t, s, 1)
 	reason := errors.New("reason")
 	ctx, cancel := context.WithCancelCause(bg)
@@ -423,7 +423,7 @@ func TestBackgroundSaves(t *testing.T) {
 }
 
 func TestSaveOutlivesItsContext(t *testing.T) {
-	s := mustOpen(t, t.TempDir(), DefaultOptions())
+	s := mustOpen(t, tempDir(t), DefaultOptions())
 	ctx, cancel := context.WithCancel(bg)
 	if err := s.SaveAsync(ctx, scripts[0].state(1)); err != nil {
 		t.Fatal(err)
@@ -437,7 +437,7 @@ func TestSaveOutlivesItsContext(t *testing.T) {
 func TestOptionsAreChecked(t *testing.T) {
 	var bad *OptionError
 	for _, o := range []Options{{Keep: 0}, {Keep: 1, EverySeconds: -1}, {Keep: 1, EverySeconds: math.NaN()}} {
-		if _, err := Open(t.TempDir(), o, Env{}); !errors.As(err, &bad) {
+		if _, err := Open(tempDir(t), o, Env{}); !errors.As(err, &bad) {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}
@@ -483,7 +483,7 @@ func TestSessionRecordsStayFew(t *testing.T) {
 
 // TestSessionSurvivesItsRecords removes the records and keeps the checkpoints.
 func TestSessionSurvivesItsRecords(t *testing.T) {
-	dir := t.TempDir()
+	dir := tempDir(t)
 	s := mustOpen(t, dir, DefaultOptions())
 	mustSave(t, s, 1)
 	s.Close()
@@ -497,4 +497,15 @@ func TestSessionSurvivesItsRecords(t *testing.T) {
 	if snap, err := again.Latest(bg); err != nil || snap.Step() != 1 {
 		t.Error(err)
 	}
+}
+
+// tempDir is t.TempDir without its complaint when Wine cannot remove the folder.
+func tempDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }

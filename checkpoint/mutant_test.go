@@ -1,0 +1,106 @@
+package checkpoint
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// equivalent lists conditions that may be left out without changing what a caller
+// can rely on, each with the reason.
+var equivalent = map[string]string{}
+
+// TestMutants leaves out every condition in the sources of this package and of
+// checkpoint/stage in turn ("if c" becomes "if false && c") and expects the tests
+// to fail. It compiles several hundred programs, so it runs only with
+// BOREA_MUTANTS=1, or =NAME for the mutants of one file.
+func TestMutants(t *testing.T) {
+	only := os.Getenv("BOREA_MUTANTS")
+	if only == "" {
+		t.Skip("set BOREA_MUTANTS=1 to run")
+	}
+	for _, dir := range []string{".", "stage", "internal/sealed"} {
+		names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if !strings.HasSuffix(name, "_test.go") && (only == "1" || only == name) {
+				mutateFile(t, dir, name)
+			}
+		}
+	}
+}
+
+func mutateFile(t *testing.T, dir, name string) {
+	src, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mutants(t, name, src) {
+		if equivalent[m.what] != "" {
+			continue
+		}
+		if out, err := runMutant(t, dir, name, m.src); err == nil {
+			t.Errorf("nobody misses %s", m.what)
+		} else if bytes.Contains(out, []byte("[build failed]")) {
+			t.Errorf("%s: %s", m.what, out)
+		}
+	}
+}
+
+type mutant struct {
+	what string // file: condition
+	src  []byte
+}
+
+func mutants(t *testing.T, name string, src []byte) (ms []mutant) {
+	fset := token.NewFileSet()
+	f, err := parser.ParseFile(fset, name, src, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		s, ok := n.(*ast.IfStmt)
+		if !ok {
+			return true
+		}
+		from, to := fset.Position(s.Cond.Pos()).Offset, fset.Position(s.Cond.End()).Offset
+		cond := string(src[from:to])
+		line := strings.TrimSpace(string(src[fset.Position(s.Pos()).Offset:to]))
+		ms = append(ms, mutant{fmt.Sprintf("%s:%d %s", name, fset.Position(s.Pos()).Line, line),
+			[]byte(string(src[:from]) + "false && (" + cond + ")" + string(src[to:]))})
+		return true
+	})
+	return ms
+}
+
+func runMutant(t *testing.T, dir, name string, src []byte) ([]byte, error) {
+	tmp := t.TempDir()
+	changed, overlay := filepath.Join(tmp, "mutant.go"), filepath.Join(tmp, "overlay.json")
+	path, err := filepath.Abs(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(map[string]map[string]string{"Replace": {path: changed}})
+	if err == nil {
+		err = os.WriteFile(overlay, b, 0o600)
+	}
+	if err == nil {
+		err = os.WriteFile(changed, src, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "test", "-failfast", "-vet=off", "-timeout=60s", "-overlay", overlay, "./"+filepath.ToSlash(dir))
+	cmd.Env = append(os.Environ(), "BOREA_MUTANTS=", "BOREA_CRASH_STATES=4000", "BOREA_KILLS=4")
+	return cmd.CombinedOutput()
+}
