@@ -168,6 +168,11 @@ func (g *merger) change(info safetensors.Info, f Factor, gate []float64, w io.Wr
 	if gate != nil {
 		g.rep.Baked++
 	}
+	// Rounding to odd makes the later rounding to bf16 the only one that counts.
+	round := func(v float64) float32 { return float32(v) }
+	if info.DType == "BF16" {
+		round = safetensors.RoundToOdd
+	}
 	rows, cols := info.Shape[0], info.Shape[1]
 	buf := make([]float32, mergeRows*cols)
 	acc := make([]float64, cols)
@@ -177,7 +182,7 @@ func (g *merger) change(info safetensors.Info, f Factor, gate []float64, w io.Wr
 			return err
 		}
 		for i := range len(chunk) / cols {
-			g.changeRow(chunk[i*cols:(i+1)*cols], acc, f, r+i, gate)
+			g.changeRow(chunk[i*cols:(i+1)*cols], acc, f, r+i, gate, round)
 		}
 		if err := writeValues(w, info.DType, chunk); err != nil {
 			return err
@@ -187,7 +192,7 @@ func (g *merger) change(info safetensors.Info, f Factor, gate []float64, w io.Wr
 }
 
 // changeRow computes (w + s·b A) Q for one row in float64.
-func (g *merger) changeRow(row []float32, acc []float64, f Factor, r int, gate []float64) {
+func (g *merger) changeRow(row []float32, acc []float64, f Factor, r int, gate []float64, round func(float64) float32) {
 	for k, v := range row {
 		acc[k] = float64(v)
 	}
@@ -203,7 +208,7 @@ func (g *merger) changeRow(row []float32, acc []float64, f Factor, r int, gate [
 	}
 	for k, v := range acc {
 		g.rep.MaxDelta = max(g.rep.MaxDelta, math.Abs(v-float64(row[k])))
-		row[k] = float32(v)
+		row[k] = round(v)
 	}
 }
 
