@@ -12,7 +12,7 @@
 // Files: measure.go values that may not exist, confusion.go, agreement.go precision,
 // recall, F1 and MCC, binomial.go exact bounds and McNemar's test, safety.go, calibration.go,
 // ranking.go, bootstrap.go, temperature.go, threshold.go, record.go samples in and out,
-// options.go, report.go what Evaluate returns, evaluation.go how, schema.json the JSON Schema.
+// options.go, report.go what Evaluate returns, evaluation.go how, schema.go and schema.json the JSON Schema.
 //
 // What it does not do: it draws nothing (package eval/plot does), runs no model
 // (eval/harness does), and certifies nothing under a shift between calibration and use.

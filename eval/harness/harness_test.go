@@ -33,6 +33,7 @@ func (m *runes) LogProbs(_ context.Context, seqs [][]int32) ([][]float64, error)
 	for _, seq := range seqs {
 		m.seen = append(m.seen, seq)
 		lp := make([]float64, len(seq))
+		lp[0] = -123 // must not be read
 		for j := 1; j < len(seq); j++ {
 			lp[j] = m.logProb(seq, j)
 		}
