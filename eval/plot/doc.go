@@ -11,9 +11,9 @@
 //
 // No global state of gonum/plot is touched: every Figure has its own font cache.
 //
-// Files: figure.go output, style.go, font.go, matrix.go, reliability.go, curve.go.
+// Files: figure.go output, style.go, font.go, outline.go text as paths, matrix.go,
+// reliability.go, curve.go.
 //
 // What it does not do: it computes no metrics, embeds no font with Japanese glyphs, and
-// does not put font data into SVG files: a viewer draws their text with the named font or
-// its own substitute.
+// leaves no searchable text in SVG files, where text is drawn as outlines.
 package plot

@@ -53,10 +53,11 @@ func (f *Figure) WritePNG(w io.Writer) error {
 	return err
 }
 
-// WriteSVG writes the picture as SVG, its text as text.
+// WriteSVG writes the picture as SVG, its text as outlines: it looks the same whatever
+// fonts the viewer has, and cannot be searched.
 func (f *Figure) WriteSVG(w io.Writer) error {
 	c := vgsvg.New(f.size())
-	f.draw(c)
+	f.draw(outlined{c})
 	_, err := c.WriteTo(w)
 	return err
 }
