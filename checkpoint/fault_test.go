@@ -1,12 +1,15 @@
 package checkpoint
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -68,8 +71,8 @@ func (sc script) faulty(n int, forever bool, fault error) (reached bool, problem
 	return reached, nil
 }
 
-// survives is problem without what a failing disk may break: leftovers may stay
-// and unacknowledged saves may have been published torn, then refused.
+// survives is problem without what a failing disk may break: leftovers may stay,
+// and fewer checkpoints than asked for.
 func (sc script) survives(disk *crashfs.Sim, told outcome) error {
 	s, err := open(disk, "d", sc.options(), Env{})
 	if err != nil {
@@ -77,8 +80,11 @@ func (sc script) survives(disk *crashfs.Sim, told outcome) error {
 	}
 	defer s.Close()
 	s.buffer = 64
-	if err := sc.latestProblem(s, told); err != nil && !(len(told.acked) == 0 && errors.As(err, new(*CorruptError))) {
+	if err := sc.latestProblem(s, told); err != nil {
 		return err
+	}
+	if r := s.Refused(); len(r) > 0 {
+		return fmt.Errorf("published and not valid: %w", errors.Join(r...))
 	}
 	if err := s.Save(context.Background(), sc.state(200)); err != nil {
 		return fmt.Errorf("next save: %w", err)
@@ -103,7 +109,7 @@ func TestFailedSaveIsTypedAndTheNextSucceeds(t *testing.T) {
 		if err := s.Save(context.Background(), sc.state(1)); err != nil {
 			t.Fatal(err)
 		}
-		for _, kind := range []string{"mkdir", "create", "write", "sync", "syncdir", "rename"} {
+		for _, kind := range []string{"readdir", "mkdir", "create", "write", "sync", "syncdir", "rename"} {
 			sim.Fault = func(op crashfs.Op) error {
 				if op.Kind == kind {
 					return f.err
@@ -181,5 +187,47 @@ func TestUnwritableFolderFailsAtOpen(t *testing.T) {
 	var p *fs.PathError
 	if _, err := Open(file, DefaultOptions(), Env{}); !errors.As(err, &p) {
 		t.Errorf("in place of a file: %v", err)
+	}
+}
+
+// TestRotationIsRetried lets each step of removing old checkpoints fail once: the
+// save stands, the log says so, and the next save catches up.
+func TestRotationIsRetried(t *testing.T) {
+	sc := script{keep: 1, size: scripts[0].size}
+	for _, part := range []string{"list", "rename", "sync", "remove"} {
+		var log bytes.Buffer
+		sim := crashfs.NewSim()
+		s, err := open(sim, "d", sc.options(), Env{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustSave(t, s, 1)
+		lists, syncs, hit := 0, 0, false
+		sim.Fault = func(op crashfs.Op) error {
+			switch {
+			case op.Kind == "readdir" && op.Name == ".":
+				lists++
+			case op.Kind == "syncdir" && op.Name == ".":
+				syncs++
+			}
+			if hit || !(part == "list" && lists == 2 || part == "sync" && syncs == 2 ||
+				part == op.Kind && strings.HasPrefix(op.To+op.Name, oldPrefix)) {
+				return nil
+			}
+			hit = true
+			return syscall.EIO
+		}
+		mustSave(t, s, 2)
+		if !hit || !strings.Contains(log.String(), "old checkpoints not removed") {
+			t.Errorf("%s: hit %v, log %q", part, hit, log.String())
+		}
+		mustSave(t, s, 3)
+		if l, err := s.list(); err != nil || len(l.ids) != 1 {
+			t.Errorf("%s: %d checkpoints, %v", part, len(l.ids), err)
+		}
+		s.Close()
+		if err := sc.survives(sim.Crash(crashfs.All, false), outcome{acked: []int64{3}}); err != nil {
+			t.Errorf("%s: %v", part, err)
+		}
 	}
 }

@@ -37,11 +37,7 @@ func parseID(name string) (i id, ok bool) {
 		return id{}, false
 	}
 	for n, p := range []*int64{&i.step, &i.start, &i.serial} {
-		v, err := strconv.ParseInt(parts[n], 10, 64)
-		if err != nil {
-			return id{}, false
-		}
-		*p = v
+		*p, _ = strconv.ParseInt(parts[n], 10, 64) // what is no number does not come back
 	}
 	return i, i.String() == name
 }
@@ -50,8 +46,8 @@ func sessionFile(start int64) string { return fmt.Sprintf("%s%06d", sessionPrefi
 
 func parseSession(name string) (start int64, ok bool) {
 	digits, ok := strings.CutPrefix(name, sessionPrefix)
-	start, err := strconv.ParseInt(digits, 10, 64)
-	return start, ok && err == nil && sessionFile(start) == name
+	start, _ = strconv.ParseInt(digits, 10, 64)
+	return start, ok && sessionFile(start) == name
 }
 
 // listing is what the folder holds, by kind.

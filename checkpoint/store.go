@@ -49,6 +49,9 @@ func Open(dir string, opts Options, env Env) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, fsys.Close())
 	}
+	if fsys.Network() {
+		s.env.Logger.Warn("checkpoints on a network file system: its locks and its durability are its own", "path", dir)
+	}
 	unlock := s.release
 	s.release = func() error { return errors.Join(unlock(), fsys.Close()) }
 	return s, nil

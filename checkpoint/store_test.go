@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -131,6 +132,9 @@ func TestLockFile(t *testing.T) {
 	}
 	if _, err := Lock(path); !errors.Is(err, ErrLocked) {
 		t.Errorf("second holder: %v", err)
+	}
+	if _, err := Lock(filepath.Join(path, "sub")); err == nil {
+		t.Error("a lock below a file")
 	}
 	if err := unlock(); err != nil {
 		t.Fatal(err)
@@ -347,6 +351,9 @@ func TestStateIsCheckedBeforeWriting(t *testing.T) {
 	if err := s.Save(bg, State{Step: 8, Meta: func() {}}); !errors.As(err, &unsupported) {
 		t.Errorf("meta that is no JSON: %v", err)
 	}
+	if err := s.Save(bg, State{Step: 8, Meta: strings.Repeat("x", maxManifest)}); !errors.Is(err, errMeta) {
+		t.Errorf("a manifest that could not be read back: %v", err)
+	}
 	if l, _ := s.list(); len(l.ids) != 1 || len(l.leftover) != 0 {
 		t.Errorf("holds %+v", l)
 	}
@@ -368,7 +375,7 @@ func TestContextEndsASave(t *testing.T) {
 	if err := s.Save(ctx, st); !errors.Is(err, reason) {
 		t.Errorf("during a save: %v", err)
 	}
-	if err := s.Save(ctx, scripts[0].state(2)); !errors.Is(err, reason) {
+	if err := s.Save(ctx, State{Step: 2}); !errors.Is(err, reason) {
 		t.Errorf("before a save: %v", err)
 	}
 	if _, err := s.Latest(ctx); !errors.Is(err, reason) {
@@ -450,6 +457,13 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
+func TestErrorsSayWhatToDo(t *testing.T) {
+	err := error(&Error{"save step 1", "d", syscall.ENOSPC})
+	if want := "checkpoint: save step 1 in d: " + syscall.ENOSPC.Error() + " (" + ErrFull.Error() + ")"; err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 func TestFailuresAreLogged(t *testing.T) {
 	var log bytes.Buffer
 	s, err := open(crashfs.NewSim(), "d", DefaultOptions(), Env{Logger: slog.New(slog.NewTextHandler(&log, nil))})
@@ -475,8 +489,18 @@ func TestSessionRecordsStayFew(t *testing.T) {
 		ids[s.Session().ID] = true
 		s.Close()
 	}
-	s, _ := open(sim, "d", DefaultOptions(), Env{})
-	if l, err := s.list(); err != nil || len(l.sessions) > keptSessions+1 || len(ids) != 1 || s.Session().Starts != 3*keptSessions+1 {
+	var log bytes.Buffer
+	sim.Fault = func(op crashfs.Op) error {
+		if op.Kind == "remove" {
+			return syscall.EIO
+		}
+		return nil
+	}
+	s, err := open(sim, "d", DefaultOptions(), Env{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil || !strings.Contains(log.String(), "session record not removed") {
+		t.Errorf("a record that cannot be removed: %v, log %q", err, log.String())
+	}
+	if l, err := s.list(); err != nil || len(l.sessions) > keptSessions+2 || len(ids) != 1 || s.Session().Starts != 3*keptSessions+1 {
 		t.Errorf("%d records, %d ids, start %d, %v", len(l.sessions), len(ids), s.Session().Starts, err)
 	}
 }

@@ -3,7 +3,7 @@
 // that can lose power after any operation and come back as any disk may then be.
 //
 // Files: fs.go the interface and what is built from it; os.go with os_unix.go,
-// os_windows.go and nolock.go the real system; sim.go, simfile.go and entries.go
+// os_windows.go, flock.go, netfs.go the real system; sim.go, simfile.go and entries.go
 // the simulation; crash.go what a power cut leaves; pick.go random and exhaustive
 // choices; fault.go failing operations.
 //
