@@ -231,3 +231,74 @@ func TestRotationIsRetried(t *testing.T) {
 		}
 	}
 }
+
+// failing returns a Fault that fails operations of one kind with EIO.
+func failing(kind string) func(crashfs.Op) error {
+	return func(op crashfs.Op) error {
+		if op.Kind == kind {
+			return syscall.EIO
+		}
+		return nil
+	}
+}
+
+// TestOpenFailsWhereItCannotSweep: what cannot be removed, or not safely, is not
+// skipped in silence.
+func TestOpenFailsWhereItCannotSweep(t *testing.T) {
+	sc := scripts[0]
+	for _, kind := range []string{"syncdir", "remove"} {
+		sim := crashfs.NewSim()
+		if err := errors.Join(sim.Mkdir(oldPrefix+id{1, 1, 1}.String()), sim.Sync(".")); err != nil {
+			t.Fatal(err)
+		}
+		sim.Fault = failing(kind)
+		if _, err := open(sim, "d", sc.options(), Env{}); !errors.Is(err, syscall.EIO) {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
+// TestUnreadableIsNotEmpty: a folder that cannot be listed holds no fewer
+// checkpoints for it, and one that cannot be moved is still refused.
+func TestUnreadableIsNotEmpty(t *testing.T) {
+	sim := crashfs.NewSim()
+	s, err := open(sim, "d", DefaultOptions(), Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustSave(t, s, 1, 2)
+	sim.Fault = failing("readdir")
+	if _, err := s.Latest(bg); !errors.Is(err, syscall.EIO) {
+		t.Errorf("unlistable: %v", err)
+	}
+	i := newestOf(t, sim, s)
+	s.Close()
+	bad, err := sim.Flip(i.String()+"/weights", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err = open(bad, "d", DefaultOptions(), Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad.Fault = failing("rename")
+	snap, err := s.Latest(bg)
+	var c *CorruptError
+	if err != nil || snap.Step() != 1 || len(s.Refused()) != 1 || !errors.As(s.Refused()[0], &c) || c.Path != filepath.Join("d", i.String()) {
+		t.Errorf("immovable: %v, refused %v", err, s.Refused())
+	}
+	bad.Fault = failing("read")
+	if _, err := s.Latest(bg); !errors.Is(err, syscall.EIO) || errors.As(err, &c) {
+		t.Errorf("unreadable: %v", err)
+	}
+	bad.Fault = nil
+	if snap, err := s.Latest(bg); err != nil || snap.Step() != 1 {
+		t.Errorf("readable again: %v", err)
+	}
+}
+
+func newestOf(t *testing.T, sim *crashfs.Sim, s *Store) id {
+	t.Helper()
+	sim.Fault = nil
+	return newest(t, s)
+}

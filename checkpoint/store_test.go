@@ -308,6 +308,35 @@ func TestRenamedAndForgedCheckpointsAreRefused(t *testing.T) {
 	}
 }
 
+func TestOpenFindsTornCheckpoints(t *testing.T) {
+	dir := tempDir(t)
+	s := mustOpen(t, dir, DefaultOptions())
+	mustSave(t, s, 1, 2)
+	torn := newest(t, s).String()
+	s.Close()
+	if err := os.Truncate(filepath.Join(dir, torn, "weights"), 3); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, dir, DefaultOptions())
+	if len(s.Refused()) != 1 || s.Session().Step != 1 {
+		t.Errorf("refused %v, session %+v", s.Refused(), s.Session())
+	}
+	snap, err := s.Latest(bg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var number int
+	if err := snap.DecodeMeta(&number); err == nil {
+		t.Error("an object was decoded into a number")
+	}
+	if err := os.Remove(filepath.Join(dir, snap.Name(), "weights")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := snap.Open("weights"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that went: %v", err)
+	}
+}
+
 func TestUnknownNamesAreNotTouched(t *testing.T) {
 	dir := tempDir(t)
 	names := []string{"notes", "ckpt-1", "ckpt-000000000001-000001-00001", ".tmp-mine", "quarantine-x", "SESSION-1", ".old-ckpt-1-1-1"}
