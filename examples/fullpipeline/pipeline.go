@@ -92,6 +92,9 @@ func newPipeline(f flags) (*pipeline, error) {
 			return nil, err
 		}
 	}
+	if _, err := os.Stat(filepath.Join(model, "config.json")); err != nil {
+		return nil, fmt.Errorf("-model: %w; name a directory in Hugging Face layout", err)
+	}
 	if err := os.MkdirAll(f.out, 0o755); err != nil {
 		return nil, fmt.Errorf("-out: %w", err)
 	}
