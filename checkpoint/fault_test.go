@@ -287,9 +287,16 @@ func TestUnreadableIsNotEmpty(t *testing.T) {
 	if err != nil || snap.Step() != 1 || len(s.Refused()) != 1 || !errors.As(s.Refused()[0], &c) || c.Path != filepath.Join("d", i.String()) {
 		t.Errorf("immovable: %v, refused %v", err, s.Refused())
 	}
-	bad.Fault = failing("read")
-	if _, err := s.Latest(bg); !errors.Is(err, syscall.EIO) || errors.As(err, &c) {
-		t.Errorf("unreadable: %v", err)
+	for _, file := range []string{manifestName, "weights"} {
+		bad.Fault = func(op crashfs.Op) error {
+			if op.Kind == "read" && strings.HasSuffix(op.Name, file) {
+				return syscall.EIO
+			}
+			return nil
+		}
+		if _, err := s.Latest(bg); !errors.Is(err, syscall.EIO) {
+			t.Errorf("unreadable %s: %v", file, err)
+		}
 	}
 	bad.Fault = nil
 	if snap, err := s.Latest(bg); err != nil || snap.Step() != 1 {

@@ -90,7 +90,7 @@ func hashSingle(ctx context.Context, name string) ([]fileRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	rec, err := hashReader(ctx, f, 256<<10)
+	rec, err := hashReader(ctx, f)
 	return []fileRecord{rec}, errors.Join(err, f.Close())
 }
 
@@ -147,17 +147,13 @@ func hashFile(ctx context.Context, fsys crashfs.FS, name string) (fileRecord, er
 	if err != nil {
 		return fileRecord{}, err
 	}
-	size, err := f.Size()
-	if err != nil {
-		return fileRecord{}, errors.Join(err, f.Close())
-	}
-	rec, err := hashReader(ctx, f, min(size+1, 256<<10))
+	rec, err := hashReader(ctx, f)
 	return rec, errors.Join(err, f.Close())
 }
 
-func hashReader(ctx context.Context, r io.Reader, buffer int64) (rec fileRecord, err error) {
+func hashReader(ctx context.Context, r io.Reader) (rec fileRecord, err error) {
 	h := sha256.New()
-	buf := make([]byte, buffer)
+	buf := make([]byte, 512)
 	for {
 		if ctx.Err() != nil {
 			return rec, context.Cause(ctx)
@@ -171,6 +167,9 @@ func hashReader(ctx context.Context, r io.Reader, buffer int64) (rec fileRecord,
 		}
 		if err != nil {
 			return rec, err
+		}
+		if n == len(buf) && n < 256<<10 {
+			buf = make([]byte, 2*n)
 		}
 	}
 }

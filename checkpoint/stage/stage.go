@@ -181,10 +181,7 @@ func (r *runner) partialKey() string {
 	if rec, err := readRecord(r.fs, r.partial()); err == nil {
 		return rec.Key
 	}
-	key, err := crashfs.ReadFile(r.fs, r.partial()+"/"+keyName, 1<<10)
-	if err != nil {
-		return ""
-	}
+	key, _ := crashfs.ReadFile(r.fs, r.partial()+"/"+keyName, 1<<10) // torn or none is no key
 	return strings.TrimSpace(string(key))
 }
 
