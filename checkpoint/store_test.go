@@ -495,13 +495,15 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 
 func TestFailuresAreLogged(t *testing.T) {
 	var log bytes.Buffer
-	s, err := open(crashfs.NewSim(), "d", DefaultOptions(), Env{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	sim := crashfs.NewSim()
+	s, err := open(sim, "d", DefaultOptions(), Env{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
+	sim.Fault = failing("remove")
 	boom := func(io.Writer) error { return errors.New("boom") }
 	s.Save(bg, State{Step: 4, Files: map[string]func(io.Writer) error{"f": boom}})
-	if !strings.Contains(log.String(), "boom") || !strings.Contains(log.String(), "step=4") {
+	if !strings.Contains(log.String(), "boom") || !strings.Contains(log.String(), "step=4") || !strings.Contains(log.String(), "left behind") {
 		t.Errorf("log %q", log.String())
 	}
 }

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ type told struct {
 	current  int  // options of the Run under way
 	recorded bool // of current: scratch was touched, so the work is done for good
 	works    int  // how often work was called
+	log      *slog.Logger
 }
 
 // play runs the story from the given moment on.
@@ -51,8 +53,11 @@ func (w *told) runOnce(sim *crashfs.Sim, options int) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	if w.log == nil {
+		w.log = slog.New(slog.DiscardHandler)
+	}
 	var res Result
-	r := &runner{fs: sim, spec: spec, made: m, env: Env{Logger: slog.New(slog.DiscardHandler)}, res: &res}
+	r := &runner{fs: sim, spec: spec, made: m, env: Env{Logger: w.log}, res: &res}
 	r.work = func(_ context.Context, work *Work) error {
 		w.works++
 		return writeWork(sim, work, options)
@@ -458,7 +463,7 @@ func TestFailedPreparationStartsNoWork(t *testing.T) {
 		kind    string
 		options int
 		partial bool // of options 3
-	}{{"mkdir", 2, false}, {"create", 2, false}, {"remove", 2, true}, {"syncdir", 1, false}} {
+	}{{"mkdir", 2, false}, {"create", 2, false}, {"remove", 2, true}, {"syncdir", 1, false}, {"readdir", 1, false}, {"read", 1, false}} {
 		sim := crashfs.NewSim()
 		var w told
 		w.play(sim, []int{1})
@@ -477,6 +482,63 @@ func TestFailedPreparationStartsNoWork(t *testing.T) {
 		if _, err := w.runOnce(sim, c.options); !errors.Is(err, syscall.EIO) || w.works > 0 {
 			t.Errorf("%s: %v, work called %d times", c.kind, err, w.works)
 		}
+	}
+}
+
+// finishedAt returns a disk with a finished partial folder, or none, and a fault on
+// one kind of operation on names with a prefix.
+func finishedAt(t *testing.T, partial bool, kind, prefix string) *crashfs.Sim {
+	t.Helper()
+	sim := crashfs.NewSim()
+	new(told).play(sim, []int{1})
+	if partial {
+		if err := sim.Rename("s", ".partial-s"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sim.Fault = func(op crashfs.Op) error {
+		if op.Kind == kind && strings.HasPrefix(op.Name, prefix) {
+			return syscall.EIO
+		}
+		return nil
+	}
+	return sim
+}
+
+func TestUnreadableFinishedWorkIsNotDoneAgain(t *testing.T) {
+	sim, w := finishedAt(t, true, "read", ".partial-s/"), told{}
+	if _, err := w.runOnce(sim, 1); !errors.Is(err, syscall.EIO) || w.works > 0 {
+		t.Errorf("%v, work called %d times", err, w.works)
+	}
+}
+
+// TestScratchStaysUntilTheRecordIsDurable: were it removed before, a power cut
+// could take the work and what to continue it from.
+func TestScratchStaysUntilTheRecordIsDurable(t *testing.T) {
+	for _, name := range []string{".partial-s", "."} {
+		sim, w := finishedAt(t, false, "syncdir", name), told{}
+		inner := sim.Fault
+		sim.Fault = func(op crashfs.Op) error {
+			if op.Name != name {
+				return nil
+			}
+			return inner(op)
+		}
+		if _, err := w.runOnce(sim, 2); !errors.Is(err, syscall.EIO) || w.works != 1 {
+			t.Errorf("%s: %v", name, err)
+		}
+		if there, err := crashfs.Exists(sim, ".partial-s/.checkpoints/1"); !there || err != nil {
+			t.Errorf("%s: scratch is gone, %v", name, err)
+		}
+	}
+}
+
+func TestEarlierOutputThatStaysIsLogged(t *testing.T) {
+	sim, w := finishedAt(t, false, "remove", ".old-s"), told{}
+	var log bytes.Buffer
+	w.log = slog.New(slog.NewTextHandler(&log, nil))
+	if _, err := w.runOnce(sim, 2); err != nil || !strings.Contains(log.String(), "earlier output not removed") {
+		t.Errorf("%v, log %q", err, log.String())
 	}
 }
 

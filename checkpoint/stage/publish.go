@@ -46,10 +46,7 @@ func (r *runner) publish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b, err := record{made: r.made, Key: r.res.Key, Files: files}.encode()
-	if err != nil {
-		return err
-	}
+	b := record{made: r.made, Key: r.res.Key, Files: files}.encode()
 	// The record gets its name only when its bytes are durable, so that whoever finds
 	// it under that name need not ask.
 	temp := r.partial() + "/.record"
