@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 
 	"github.com/borea-go/borea/checkpoint/safetensors"
 	"github.com/borea-go/borea/classifier"
@@ -98,8 +97,7 @@ func (b *Backbone) Forward(ctx context.Context, texts []string, step int64) ([]f
 	if n < len(texts) {
 		return nil, fmt.Errorf("qlora: a training batch of %d texts exceeds %d tokens; lower the batch size", len(texts), b.opts.BatchTokens)
 	}
-	seed := b.opts.Options.Seed
-	b.m.dev.Upload(b.random, []int32{int32(uint32(seed)), int32(uint32(seed >> 32)), int32(uint32(step)), int32(uint32(uint64(step) >> 32))})
+	b.m.dev.Upload(b.random, randomState(b.opts.Options.Seed, uint64(step)))
 	b.batch = batch
 	return b.run(ctx, batch, compute.Random{State: b.random})
 }
@@ -165,13 +163,7 @@ func (b *Backbone) Step(_ context.Context, lr, clip float64) error {
 	b.m.mu.Lock()
 	defer b.m.mu.Unlock()
 	b.step++
-	o, n := b.opts.Options, float64(b.step)
-	h := make([]float32, compute.HyperCount)
-	h[compute.HyperLR] = float32(lr)
-	h[compute.HyperBias1] = float32(1 - math.Pow(o.Beta1, n))
-	h[compute.HyperBias2] = float32(1 - math.Pow(o.Beta2, n))
-	h[compute.HyperClip] = 1
-	b.m.dev.Upload(b.hyper, h)
+	b.m.dev.Upload(b.hyper, b.opts.Options.hyper(lr, b.step))
 	norm, err := b.tr.optimise(b.hyper, b.acc, clip)
 	if err == nil && bad(norm) {
 		err = &DivergedError{Step: b.step, Norm: norm}

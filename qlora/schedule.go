@@ -1,6 +1,10 @@
 package qlora
 
-import "math"
+import (
+	"math"
+
+	"github.com/borea-go/borea/qlora/internal/compute"
+)
 
 // learningRate is the rate of step (0-based) of total: linear warm-up, then the
 // scheduler's decay to 0. Unlike transformers' warm-up, which spends its first
@@ -36,4 +40,19 @@ func petLambda(o PETOptions, step, total int) float64 {
 		}
 	}
 	return 0
+}
+
+// hyper is the device's per-step numbers at optimiser step n, counted from 1.
+func (o Options) hyper(lr float64, n int) []float32 {
+	h := make([]float32, compute.HyperCount)
+	h[compute.HyperLR] = float32(lr)
+	h[compute.HyperBias1] = float32(1 - math.Pow(o.Beta1, float64(n)))
+	h[compute.HyperBias2] = float32(1 - math.Pow(o.Beta2, float64(n)))
+	h[compute.HyperClip] = 1
+	return h
+}
+
+// randomState is the content of compute.Random's buffer.
+func randomState(seed, step uint64) []int32 {
+	return []int32{int32(uint32(seed)), int32(uint32(seed >> 32)), int32(uint32(step)), int32(uint32(step >> 32))}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 
 	"github.com/borea-go/borea/checkpoint"
 	"github.com/borea-go/borea/checkpoint/safetensors"
@@ -101,7 +100,7 @@ func (t *Trainer) checkMeta(meta trainMeta) error {
 		return &MismatchError{"base weights"}
 	case meta.Data != t.dataHash:
 		return &MismatchError{"training data"}
-	case !reflect.DeepEqual(jsonOf(meta.Options), jsonOf(t.opts)):
+	case jsonOf(meta.Options) != jsonOf(t.opts):
 		return &MismatchError{"options"}
 	}
 	return nil

@@ -226,18 +226,13 @@ func (t *Trainer) batches(indices [][]int) []*phi3.Batch {
 }
 
 func (t *Trainer) uploadHyper(lr float64, micro []*phi3.Batch) {
-	d, o, n := t.m.dev, t.opts, float64(t.step+1)
-	h := make([]float32, compute.HyperCount)
-	h[compute.HyperLR] = float32(lr)
-	h[compute.HyperBias1] = float32(1 - math.Pow(o.Beta1, n))
-	h[compute.HyperBias2] = float32(1 - math.Pow(o.Beta2, n))
-	h[compute.HyperClip] = 1
-	d.Upload(t.hyper, h)
+	d := t.m.dev
+	d.Upload(t.hyper, t.opts.hyper(lr, t.step+1))
 	triples := 0
 	for _, b := range micro {
 		triples += b.Triples()
 	}
-	coef := petLambda(o.PET, t.step, t.plan.total) / math.Max(1, float64(triples*t.m.cfg.HiddenSize))
+	coef := petLambda(t.opts.PET, t.step, t.plan.total) / math.Max(1, float64(triples*t.m.cfg.HiddenSize))
 	d.Upload(t.petCoef, []float32{float32(coef)})
 	d.Zero(t.petLoss)
 }
@@ -245,8 +240,7 @@ func (t *Trainer) uploadHyper(lr float64, micro []*phi3.Batch) {
 // microStep runs one forward and backward pass and returns its share of the loss.
 func (t *Trainer) microStep(b *phi3.Batch, counter int) (float64, error) {
 	d := t.m.dev
-	seed, c := t.opts.Seed, uint64(counter)
-	d.Upload(t.random, []int32{int32(uint32(seed)), int32(uint32(seed >> 32)), int32(uint32(c)), int32(uint32(c >> 32))})
+	d.Upload(t.random, randomState(t.opts.Seed, uint64(counter)))
 	if err := t.pass.Load(b); err != nil {
 		return 0, err
 	}

@@ -3,7 +3,7 @@ package phi3
 import (
 	"context"
 	"fmt"
-	"math"
+	"slices"
 
 	"github.com/borea-go/borea/checkpoint/safetensors"
 	"github.com/borea-go/borea/internal/hfconfig"
@@ -122,7 +122,7 @@ func (l *loader) check(name string, want ...int) bool {
 		l.err = &MissingError{Tensor: name}
 		return false
 	}
-	if !sameShape(info.Shape, want) {
+	if !slices.Equal(info.Shape, want) {
 		l.err = &ShapeError{Tensor: name, Got: info.Shape, Want: want}
 	}
 	return l.err == nil
@@ -169,24 +169,10 @@ func (l *loader) read(name string, first int, dst []float32) error {
 	if err := l.src.ReadFloat32(name, first, dst); err != nil {
 		return err
 	}
-	for i, v := range dst {
-		if math.Float32bits(v)&0x7f800000 == 0x7f800000 {
-			return &ValueError{Tensor: name, Index: first + i, Value: v}
-		}
+	if i := safetensors.FirstNotFinite(dst); i >= 0 {
+		return &ValueError{Tensor: name, Index: first + i, Value: dst[i]}
 	}
 	return nil
-}
-
-func sameShape(a, b []int) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // Heads returns the attention shape.
