@@ -58,7 +58,7 @@ func TestNormalizeURL(t *testing.T) {
 	}
 	for _, in := range []string{
 		"ftp://example.com/", "javascript:alert(1)", "mailto:a@b", "data:,x", "http://", "http:///x", "http://u:p@example.com/", "http://example.com:0/", "http://example.com:99999/",
-		"http://exa mple.com/", "%zz", "/a/b/a/b/a/b/a/b/", "/x?" + string(make([]byte, 3000)), "/?a=1&b=2&c=3&d=4&e=5&f=6&g=7&h=8&i=9&j=1&k=2&l=3&m=4",
+		"http://exa mple.com/", "//..", "//.a/", "//a..b/", "//a。。b/", "//a。/。", "%zz", "/a/b/a/b/a/b/a/b/", "/x?" + string(make([]byte, 3000)), "/?a=1&b=2&c=3&d=4&e=5&f=6&g=7&h=8&i=9&j=1&k=2&l=3&m=4",
 	} {
 		u, err := NormalizeURL(base, in)
 		require.Error(t, err, "%q gave %v", in, u)
