@@ -16,17 +16,34 @@ type decoder struct {
 	order binary.ByteOrder
 	v1    bool
 	lim   Limits
-	where string
+	at    place
 	buf   [8]byte
 }
 
+// A place is what is being read, spelled out only when an error needs it: a part
+// such as "key", and its name, or before that is known its number.
+type place struct {
+	part, name string
+	index, of  int64
+}
+
+func (p place) String() string {
+	switch {
+	case p.name != "":
+		return fmt.Sprintf("%s %.64q", p.part, p.name)
+	case p.of > 0:
+		return fmt.Sprintf("%s %d of %d", p.part, p.index, p.of)
+	}
+	return p.part
+}
+
 func newDecoder(r io.ReaderAt, size int64, lim Limits) *decoder {
-	return &decoder{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 1<<16), size: size, lim: lim,
-		order: binary.LittleEndian, where: "header"}
+	return &decoder{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), int(min(max(size, 16), 1<<16))), size: size, lim: lim,
+		order: binary.LittleEndian, at: place{part: "header"}}
 }
 
 func (d *decoder) fail(sentinel error, format string, args ...any) error {
-	return &FormatError{d.off, d.where, fmt.Sprintf(format, args...), sentinel}
+	return &FormatError{d.off, d.at.String(), fmt.Sprintf(format, args...), sentinel}
 }
 
 // read fills b, whose length the caller has bounded.
@@ -105,7 +122,7 @@ func (d *decoder) readFile(f *Reader) error {
 		return err
 	}
 	for i := range keys {
-		d.where = fmt.Sprintf("key %d of %d", i, keys)
+		d.at = place{part: "key", index: i, of: keys}
 		if err := d.readPair(&f.Metadata); err != nil {
 			return err
 		}
@@ -146,7 +163,7 @@ func (d *decoder) readPair(m *Metadata) error {
 	if err := checkKey(key); err != nil {
 		return d.fail(ErrFormat, "%v", err)
 	}
-	d.where = fmt.Sprintf("key %.64q", key)
+	d.at.name = key
 	if _, dup := m.Value(key); dup {
 		return d.fail(ErrFormat, "appears twice")
 	}
@@ -164,7 +181,7 @@ func (d *decoder) readPair(m *Metadata) error {
 
 func (d *decoder) readAlignment(f *Reader) error {
 	const key = "general.alignment"
-	d.where = fmt.Sprintf("key %q", key)
+	d.at = place{part: "key", name: key}
 	v, ok := f.Value(key)
 	if !ok {
 		return nil
@@ -185,7 +202,7 @@ func (d *decoder) readAlignment(f *Reader) error {
 func (d *decoder) readTensors(f *Reader, n int64) error {
 	f.tensors = make([]*Tensor, 0, n)
 	for i := range n {
-		d.where = fmt.Sprintf("tensor %d of %d", i, n)
+		d.at = place{part: "tensor", index: i, of: n}
 		t, err := d.readTensor()
 		if err != nil {
 			return err
@@ -197,7 +214,7 @@ func (d *decoder) readTensors(f *Reader, n int64) error {
 		f.tensors = append(f.tensors, t)
 		f.byName[t.Name] = t
 	}
-	d.where = "header"
+	d.at = place{part: "header"}
 	data, ok := padded(d.off, f.alignment)
 	if n == 0 {
 		data = d.off
@@ -214,7 +231,7 @@ func (d *decoder) readTensor() (*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.where = fmt.Sprintf("tensor %.64q", name)
+	d.at.name = name
 	shape, err := d.readShape()
 	if err != nil {
 		return nil, err
@@ -276,7 +293,7 @@ func (d *decoder) readShape() ([]int, error) {
 func (d *decoder) placeTensors(f *Reader) error {
 	want := int64(0)
 	for _, t := range f.tensors {
-		d.where = fmt.Sprintf("tensor %q", t.Name)
+		d.at = place{part: "tensor", name: t.Name}
 		if t.Offset != want {
 			return d.fail(ErrFormat, "offset %d, the tensors before it end at %d", t.Offset, want)
 		}

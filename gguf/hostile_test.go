@@ -138,16 +138,23 @@ func TestZeroDimensionIsEmpty(t *testing.T) {
 	}
 }
 
+func versionOne() []byte {
+	r := (&raw{b: []byte("GGUF")}).u32(1, 1, 2).u32(1).bytes('k').u32(8, 1).bytes('v').u32(1).bytes('a').u32(9, 8, 2, 1).bytes('x').u32(1).bytes('y')
+	return r.u32(1).bytes('t').u32(2, 2, 3).u32(0).u64(0).data(24).b
+}
+
+func versionTwo() []byte {
+	b := head(1, 1).str("k").u32(8).str("v").tensor("t", 0, 0, 2, 1).data(32).b
+	b[4] = 2
+	return b
+}
+
 func TestOlderVersions(t *testing.T) {
-	v2 := slicesCopy(head(1, 1).str("k").u32(8).str("v").tensor("t", 0, 0, 2, 1).data(32).b)
-	v2[4] = 2
-	r := open(t, v2)
+	r := open(t, versionTwo())
 	if r.Version() != 2 || r.Len() != 1 {
 		t.Error(r.Version(), r.Len())
 	}
-	v1 := (&raw{b: []byte("GGUF")}).u32(1, 1, 2).u32(1).bytes('k').u32(8, 1).bytes('v').u32(1).bytes('a').u32(9, 8, 2, 1).bytes('x').u32(1).bytes('y')
-	v1.u32(1).bytes('t').u32(2, 2, 3).u32(0).u64(0).data(24)
-	r = open(t, v1.b)
+	r = open(t, versionOne())
 	x, ok := r.Tensor("t")
 	if s, err := Lookup[string](&r.Metadata, "k"); s != "v" || err != nil || r.Version() != 1 {
 		t.Error(s, err, r.Version())
@@ -159,8 +166,6 @@ func TestOlderVersions(t *testing.T) {
 		t.Error(x)
 	}
 }
-
-func slicesCopy(b []byte) []byte { return append([]byte(nil), b...) }
 
 func TestLimits(t *testing.T) {
 	b := write(t, DefaultWriterOptions(), func(w *Writer) {

@@ -101,7 +101,7 @@ func ReadImatrixFile(path string) (map[string][]float32, error) {
 // then for each the length of its name, the name, the number of calls, the number
 // of values, and the sums; all little-endian 32 bits (llama.cpp, tools/imatrix).
 func ReadLegacyImatrix(r io.Reader, size int64) (map[string][]float32, error) {
-	d := &decoder{r: bufio.NewReader(r), size: size, order: binary.LittleEndian, v1: true, where: "importance matrix",
+	d := &decoder{r: bufio.NewReader(r), size: size, order: binary.LittleEndian, v1: true, at: place{part: "importance matrix"},
 		lim: DefaultReaderOptions().Limits}
 	entries, err := d.count("entries", int64(d.lim.Tensors), 12)
 	if err != nil {
@@ -113,7 +113,7 @@ func ReadLegacyImatrix(r io.Reader, size int64) (map[string][]float32, error) {
 		if err != nil {
 			return nil, err
 		}
-		d.where = fmt.Sprintf("importance of %.64q", name)
+		d.at = place{part: "importance of", name: name}
 		calls, err := d.uint32()
 		if err != nil {
 			return nil, err
