@@ -191,54 +191,6 @@ func TestTopicsAreNoIntent(t *testing.T) {
 	}
 }
 
-func TestGold(t *testing.T) {
-	items, err := Gold()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(items) < 120 {
-		t.Fatalf("%d items", len(items))
-	}
-	cells, ids, pairs := map[string]int{}, map[string]bool{}, map[string]map[Class]bool{}
-	for _, it := range items {
-		if ids[it.ID] || ids[it.Text] || it.Why == "" || it.Source != "author" || !it.Label.Valid() {
-			t.Errorf("%+v", it)
-		}
-		ids[it.ID], ids[it.Text] = true, true
-		cells[it.Domain+it.Label.String()]++
-		if it.Pair != "" {
-			if pairs[it.Pair] == nil {
-				pairs[it.Pair] = map[Class]bool{}
-			}
-			pairs[it.Pair][it.Label] = true
-		}
-	}
-	if len(cells) != 16 {
-		t.Errorf("%d of 16 domains × classes: %v", len(cells), cells)
-	}
-	for p, classes := range pairs {
-		if len(classes) < 2 {
-			t.Errorf("pair %s does not differ in class", p)
-		}
-	}
-	for _, name := range Presets() {
-		a := Assess(items, preset(t, name))
-		t.Logf("%s: %d of %d, macro F1 %.3f, unsafe allowed %d, %v", name, a.Correct, a.Items, a.MacroF1, a.UnsafeAllowed, a.ByKind)
-		sum := 0
-		for _, row := range a.Confusion {
-			for _, n := range row {
-				sum += n
-			}
-		}
-		if sum != len(items) {
-			t.Errorf("confusion holds %d of %d", sum, len(items))
-		}
-		if name == "default" && a.MacroF1 < 0.85 {
-			t.Errorf("macro F1 %.3f", a.MacroF1)
-		}
-	}
-}
-
 func TestRuleErrors(t *testing.T) {
 	const head = `{"name":"x","version":1,"mode":"score","order":["REFUSE","DENY","ESCALATION","ALLOW"],"none":"ALLOW","negation":{"window":0},"rules":[`
 	for name, in := range map[string]string{
@@ -306,13 +258,4 @@ func FuzzFourClass(f *testing.F) {
 			}
 		}
 	})
-}
-
-func BenchmarkFourClass(b *testing.B) {
-	rules := preset(b, "default")
-	text := strings.Repeat("港湾の運営では、船舶の入港予定と荷役の計画を合わせる必要があり、担当者は天候の変化を確かめながら作業の順序を決めていく。", 200)
-	b.SetBytes(int64(len(text)))
-	for b.Loop() {
-		FourClass(text, rules)
-	}
 }
