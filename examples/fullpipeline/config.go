@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
 
 	"github.com/borea-go/borea/classifier"
+	"github.com/borea-go/borea/crawl"
 	"github.com/borea-go/borea/dataset"
 	"github.com/borea-go/borea/gguf"
 	"github.com/borea-go/borea/qlora"
@@ -23,23 +23,18 @@ var builtin embed.FS
 // config is the pipeline's YAML file. Keys that are absent keep the library's
 // defaults; unknown ones are errors.
 type config struct {
-	Load      qlora.LoadOptions    `yaml:"load" json:"load"`
-	Collect   collectConfig        `yaml:"collect" json:"collect"`
-	Clean     dataset.CleanOptions `yaml:"clean" json:"clean"`
-	Split     split.Options        `yaml:"split" json:"split"`
-	Encode    qlora.EncodeOptions  `yaml:"encode" json:"encode"`
-	Training  qlora.Options        `yaml:"training" json:"training"`
-	Ablation  ablationConfig       `yaml:"ablation" json:"ablation"`
-	GGUF      ggufConfig           `yaml:"gguf" json:"gguf"`
-	Benchmark benchmarkConfig      `yaml:"benchmark" json:"benchmark"`
-}
-
-type collectConfig struct {
-	TargetSamples    int      `yaml:"target_samples" json:"target_samples"`
-	SyntheticSamples int      `yaml:"synthetic_samples" json:"synthetic_samples"`
-	Triple           float64  `yaml:"triple" json:"triple"`
-	Sources          []string `yaml:"sources" json:"sources"`
-	Seed             uint64   `yaml:"seed" json:"seed"`
+	Load    qlora.LoadOptions    `yaml:"load" json:"load"`
+	Collect collectConfig        `yaml:"collect" json:"collect"`
+	Clean   dataset.CleanOptions `yaml:"clean" json:"clean"`
+	Split   split.Options        `yaml:"split" json:"split"`
+	Encode  qlora.EncodeOptions  `yaml:"encode" json:"encode"`
+	// Repeat says how often training sees the samples of a source in one epoch;
+	// 1 where it says nothing.
+	Repeat    map[string]int  `yaml:"repeat" json:"repeat,omitempty"`
+	Training  qlora.Options   `yaml:"training" json:"training"`
+	Ablation  ablationConfig  `yaml:"ablation" json:"ablation"`
+	GGUF      ggufConfig      `yaml:"gguf" json:"gguf"`
+	Benchmark benchmarkConfig `yaml:"benchmark" json:"benchmark"`
 }
 
 // ablationConfig asks for short runs without gates and without PET; 0 steps for
@@ -70,8 +65,9 @@ type judgeConfig struct {
 
 func defaultConfig() config {
 	return config{
-		Load:      qlora.DefaultLoadOptions(),
-		Collect:   collectConfig{TargetSamples: 100_000, SyntheticSamples: 50_000, Triple: 0.5, Sources: []string{"synthetic", "crawl"}, Seed: 42},
+		Load: qlora.DefaultLoadOptions(),
+		Collect: collectConfig{TargetSamples: 100_000, SyntheticSamples: 50_000, Triple: 0.5, Sources: []string{"synthetic", "crawl"}, Seed: 42,
+			Crawl: crawlConfig{Options: crawl.DefaultOptions()}},
 		Clean:     dataset.DefaultCleanOptions(),
 		Split:     split.DefaultOptions(),
 		Encode:    qlora.EncodeOptions{MaxLength: 2048},
@@ -161,28 +157,15 @@ func override(c *config, j *judgeConfig, f flags) {
 }
 
 func (c config) validate() error {
-	for _, s := range c.Collect.Sources {
-		if err := checkSource(s); err != nil {
-			return err
-		}
-	}
 	for _, t := range c.GGUF.Types {
 		if _, err := gguf.ParseRecipe(t); err != nil {
 			return err
 		}
 	}
-	if c.Collect.TargetSamples < 1 {
-		return fmt.Errorf("collect.target_samples = %d, want at least 1", c.Collect.TargetSamples)
+	for source, n := range c.Repeat {
+		if n < 1 {
+			return fmt.Errorf("repeat.%s = %d, want at least 1", source, n)
+		}
 	}
-	return errors.Join(c.Load.Validate(), c.Clean.Validate(), c.Split.Validate(), c.Training.Validate())
-}
-
-// ErrSource names a source that this program cannot read.
-var ErrSource = errors.New("source cannot be read by this program; it reads synthetic and crawl")
-
-func checkSource(s string) error {
-	if slices.Contains([]string{"synthetic", "crawl"}, s) {
-		return nil
-	}
-	return fmt.Errorf("collect.sources: %q: %w", s, ErrSource)
+	return errors.Join(c.Collect.validate(), c.Load.Validate(), c.Clean.Validate(), c.Split.Validate(), c.Training.Validate())
 }

@@ -9,64 +9,11 @@ import (
 	"path/filepath"
 
 	"github.com/borea-go/borea/checkpoint/stage"
-	"github.com/borea-go/borea/crawl"
-	"github.com/borea-go/borea/crawl/localsite"
 	"github.com/borea-go/borea/dataset"
 	"github.com/borea-go/borea/label"
 	"github.com/borea-go/borea/qlora"
 	"github.com/borea-go/borea/split"
 )
-
-// collectReport counts what each source gave.
-type collectReport struct {
-	Options collectConfig    `json:"options"`
-	Samples map[string]int64 `json:"samples"`
-	Crawl   *crawl.Report    `json:"crawl,omitempty"`
-}
-
-func (p *pipeline) collect(ctx context.Context, w *stage.Work) error {
-	rep := collectReport{Options: p.cfg.Collect, Samples: map[string]int64{}}
-	left := int64(p.cfg.Collect.TargetSamples)
-	for _, source := range p.cfg.Collect.Sources {
-		n, err := p.collectSource(ctx, w, source, left, &rep)
-		if err != nil {
-			return fmt.Errorf("source %s: %w", source, err)
-		}
-		rep.Samples[source], left = n, left-n
-	}
-	return qlora.WriteReport(filepath.Join(w.Dir, "report.json"), rep)
-}
-
-func (p *pipeline) collectSource(ctx context.Context, w *stage.Work, source string, limit int64, rep *collectReport) (int64, error) {
-	if limit <= 0 {
-		return 0, nil
-	}
-	path := filepath.Join(w.Dir, source+".jsonl")
-	if source == "crawl" {
-		return p.crawlLocal(ctx, path, limit, rep)
-	}
-	o := dataset.DefaultSynthOptions()
-	o.Total, o.Seed, o.Triple = int(min(limit, int64(p.cfg.Collect.SyntheticSamples))), p.cfg.Collect.Seed, p.cfg.Collect.Triple
-	return writeSamples(path, o.Total, p.watch("synthesize", o.Total, dataset.Synthesize(o)))
-}
-
-// crawlLocal crawls the bundled site, which runs on the loopback interface only
-// while it is crawled.
-func (p *pipeline) crawlLocal(ctx context.Context, path string, limit int64, rep *collectReport) (n int64, err error) {
-	site, err := localsite.Start(0)
-	if err != nil {
-		return 0, err
-	}
-	defer site.Close()
-	c, err := crawl.New(localsite.Options(), localsite.Seeds(), crawl.Env{Hosts: site.Hosts()})
-	if err != nil {
-		return 0, err
-	}
-	n, err = writeSamples(path, int(limit), c.Samples(ctx))
-	r := c.Report()
-	rep.Crawl = &r
-	return n, err
-}
 
 // watch shows progress over a stream.
 func (p *pipeline) watch(what string, total int, in iter.Seq2[dataset.Sample, error]) iter.Seq2[dataset.Sample, error] {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
@@ -22,6 +23,16 @@ type display struct {
 }
 
 func newDisplay(w *os.File) *display { return &display{w: w, terminal: term.IsTerminal(int(w.Fd()))} }
+
+// logger writes warnings, such as of a damaged checkpoint, beside the progress.
+func (d *display) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(d.w, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+}
 
 func (d *display) phase(name string) {
 	d.name, d.what, d.tenth = name, "", -1

@@ -46,7 +46,7 @@ func phases() []phase {
 func noOptions(*pipeline) any { return nil }
 
 func finetuneOptions(p *pipeline) any {
-	return []any{p.cfg.Load, p.cfg.Encode, p.cfg.Training, p.cfg.Ablation}
+	return []any{p.cfg.Load, p.cfg.Encode, p.cfg.Training, p.cfg.Ablation, p.cfg.Repeat}
 }
 
 func judgeOptions(p *pipeline) any { return []any{p.cfg.Load, p.judge} }
@@ -142,7 +142,7 @@ func (p *pipeline) runPhase(ctx context.Context, ph phase) error {
 	}
 	start := time.Now()
 	p.bar.phase(ph.name)
-	res, err := stage.Run(ctx, spec, stage.Env{Fresh: p.fresh}, func(ctx context.Context, w *stage.Work) error {
+	res, err := stage.Run(ctx, spec, stage.Env{Fresh: p.fresh, Logger: p.bar.logger()}, func(ctx context.Context, w *stage.Work) error {
 		return ph.run(p, ctx, w)
 	})
 	p.bar.end()

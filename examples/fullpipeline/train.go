@@ -15,9 +15,9 @@ import (
 	"github.com/borea-go/borea/so8t"
 )
 
-// env passes the library's progress to the display.
+// env passes the library's progress and warnings to the display.
 func (p *pipeline) env() qlora.Env {
-	return qlora.Env{Progress: func(s qlora.Progress) {
+	return qlora.Env{Logger: p.bar.logger(), Progress: func(s qlora.Progress) {
 		if s.Stage == "train" || s.Stage == "merge" {
 			p.bar.show(s.Stage, s.Done, s.Total)
 		}
@@ -72,6 +72,9 @@ func (p *pipeline) examples(m *qlora.Model, part string, rep *finetuneReport) ([
 	samples, err := readAll(filepath.Join(p.dir("splitting"), part+".jsonl"))
 	if err != nil {
 		return nil, err
+	}
+	if part == "train" {
+		samples = repeat(samples, p.cfg.Repeat)
 	}
 	ex, r, err := qlora.Encode(m.Tokenizer(), samples, p.cfg.Encode)
 	if rep != nil {
@@ -218,6 +221,17 @@ func (p *pipeline) convert(ctx context.Context, dir, out, name string) error {
 		return err
 	}
 	return qlora.WriteReport(filepath.Join(out, "report-"+name+".json"), rep)
+}
+
+// repeat gives scarce sources the weight that the configuration asks for.
+func repeat(samples []dataset.Sample, times map[string]int) []dataset.Sample {
+	var out []dataset.Sample
+	for _, s := range samples {
+		for range max(1, times[s.Source]) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // onlySource keeps samples of one source.
