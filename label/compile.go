@@ -3,6 +3,7 @@ package label
 import (
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/borea-go/borea/internal/ahocorasick"
 )
@@ -32,7 +33,8 @@ type compiled struct {
 	matcher *ahocorasick.Matcher
 	owners  [][]owner // per pattern
 	rules   []compiledRule
-	longest int // bytes of the longest exception
+	longest int       // bytes of the longest exception
+	spare   sync.Pool // of *matches: their lists are most of what a text would allocate
 }
 
 type compiledRule struct {
@@ -54,8 +56,8 @@ const (
 
 // owner is what an occurrence of a pattern means.
 type owner struct {
+	index    int32 // rule or term
 	role     role
-	index    int // rule or term
 	bounded  bool
 	katakana bool // must be written in katakana, alone
 }
@@ -68,8 +70,8 @@ func Compile(set RuleSet) (Rules, error) {
 	b := builder{c: &compiled{set: set}, ids: map[string]int{}, terms: map[string]int{}}
 	for i, name := range slices.Sorted(maps.Keys(set.Terms)) {
 		b.terms[name] = i
-		b.addAll(set.Terms[name].Words, owner{role: roleTerm, index: i}, false)
-		b.addAll(set.Terms[name].Except, owner{role: roleTermException, index: i}, true)
+		b.addAll(set.Terms[name].Words, owner{role: roleTerm, index: int32(i)}, false)
+		b.addAll(set.Terms[name].Except, owner{role: roleTermException, index: int32(i)}, true)
 	}
 	for i, r := range set.Rules {
 		b.addRule(i, r)
@@ -95,12 +97,12 @@ type builder struct {
 }
 
 func (b *builder) addRule(i int, r Rule) {
-	b.addAll(r.Any, owner{role: rolePattern, index: i}, r.Loose)
+	b.addAll(r.Any, owner{role: rolePattern, index: int32(i)}, r.Loose)
 	for _, t := range r.AnyTerms {
-		b.addAll(b.c.set.Terms[t].Words, owner{role: rolePattern, index: i}, r.Loose)
-		b.addAll(b.c.set.Terms[t].Except, owner{role: roleException, index: i}, true)
+		b.addAll(b.c.set.Terms[t].Words, owner{role: rolePattern, index: int32(i)}, r.Loose)
+		b.addAll(b.c.set.Terms[t].Except, owner{role: roleException, index: int32(i)}, true)
 	}
-	b.addAll(r.Except, owner{role: roleException, index: i}, true)
+	b.addAll(r.Except, owner{role: roleException, index: int32(i)}, true)
 	cr := compiledRule{}
 	for _, t := range r.With {
 		cr.with |= 1 << b.terms[t]
@@ -118,7 +120,8 @@ func (b *builder) addAll(words []string, o owner, loose bool) {
 		}
 		key := w
 		if b.c.set.Fold {
-			f := fold(w, nil)
+			var f folded
+			f.fold(w)
 			key = string(f.text)
 		}
 		o := o

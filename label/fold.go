@@ -1,6 +1,7 @@
 package label
 
 import (
+	"slices"
 	"sort"
 	"unicode/utf8"
 )
@@ -26,9 +27,9 @@ func (f *folded) original(at int) int {
 	return f.breaks[i-1].from + at - f.breaks[i-1].at
 }
 
-// fold appends the folded form of text to buf[:0].
-func fold(text string, buf []byte) folded {
-	f := folded{text: buf[:0]}
+// fold makes f the folded form of text and keeps its memory.
+func (f *folded) fold(text string) {
+	f.text, f.breaks = slices.Grow(f.text[:0], len(text)), f.breaks[:0]
 	for i := 0; i < len(text); {
 		c := text[i]
 		if c < utf8.RuneSelf {
@@ -60,7 +61,6 @@ func fold(text string, buf []byte) folded {
 			f.breaks = append(f.breaks, shift{len(f.text), i})
 		}
 	}
-	return f
 }
 
 // plainRun is the length of the run of kanji and hiragana that text begins with;

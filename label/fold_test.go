@@ -5,6 +5,11 @@ import (
 	"unicode/utf8"
 )
 
+func foldOf(text string) (f folded) {
+	f.fold(text)
+	return f
+}
+
 // TestFoldEveryCharacter compares fold with foldRune, character by character, and
 // checks that offsets lead back.
 func TestFoldEveryCharacter(t *testing.T) {
@@ -13,7 +18,7 @@ func TestFoldEveryCharacter(t *testing.T) {
 			continue
 		}
 		text := "港" + string(r) + "ア" + string(r) + "z"
-		f := fold(text, nil)
+		f := foldOf(text)
 		to := string(foldRune(r))
 		if r >= 0xFF9E && r <= 0xFF9F {
 			to = string(r) // a lone mark stays
@@ -38,7 +43,7 @@ func TestFold(t *testing.T) {
 		"":           "",
 		"\xe4\xb8":   "\ufffd\ufffd",
 	} {
-		if got := string(fold(in, nil).text); got != want {
+		if got := string(foldOf(in).text); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
@@ -47,7 +52,7 @@ func TestFold(t *testing.T) {
 func FuzzFoldOffsets(f *testing.F) {
 	f.Add("ｶﾞ港ＡB\xffあ")
 	f.Fuzz(func(t *testing.T, text string) {
-		x := fold(text, nil)
+		x := foldOf(text)
 		last := -1
 		for at := 0; at <= len(x.text); {
 			o := x.original(at)

@@ -1,9 +1,11 @@
 package label
 
 import (
-	"github.com/borea-go/borea/internal/ahocorasick"
+	"slices"
 	"sort"
 	"unicode/utf8"
+
+	"github.com/borea-go/borea/internal/ahocorasick"
 )
 
 // Decision is the class of a text and why.
@@ -35,20 +37,11 @@ type Evidence struct {
 func (d Decision) RuleIDs() []string {
 	var out []string
 	for _, e := range d.Evidence {
-		if e.Class == d.Class && !e.Negated && !contains(out, e.Rule) {
+		if e.Class == d.Class && !e.Negated && !slices.Contains(out, e.Rule) {
 			out = append(out, e.Rule)
 		}
 	}
 	return out
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // FourClass labels a text. It is safe for concurrent use. Time is linear in the
@@ -59,6 +52,7 @@ func FourClass(text string, rules Rules) Decision {
 	}
 	m := scan(text, rules.c)
 	d := m.evidence()
+	m.release()
 	rules.c.decide(&d, text)
 	return d
 }
@@ -67,7 +61,7 @@ func FourClass(text string, rules Rules) Decision {
 type span struct {
 	start, end       int
 	owner            owner
-	sentence, clause int
+	sentence, clause int32
 }
 
 // matches sorts the occurrences of one text by what they mean. All lists are in
@@ -79,17 +73,22 @@ type matches struct {
 	patterns, terms            []span
 	exceptions, termExceptions []span
 	after, before              []span
-	sentence, clause           int
+	sentence, clause           int32
 	inSentence                 []uint64 // terms per sentence
 	inText                     uint64
 }
 
+// scan finds all occurrences; the caller releases the result.
 func scan(text string, c *compiled) *matches {
-	m := &matches{c: c, text: text}
+	m, _ := c.spare.Get().(*matches)
+	if m == nil {
+		m = &matches{}
+	}
+	m.c, m.text = c, text
 	if c.set.Fold {
-		m.f = fold(text, make([]byte, 0, len(text)))
+		m.f.fold(text)
 	} else {
-		m.f = folded{text: []byte(text)}
+		m.f.text = append(m.f.text, text...)
 	}
 	c.matcher.Scan(m.f.text, func(x ahocorasick.Match) bool {
 		for _, o := range c.owners[x.Pattern] {
@@ -99,6 +98,18 @@ func scan(text string, c *compiled) *matches {
 	})
 	m.collectTerms()
 	return m
+}
+
+// release empties the lists and keeps their memory for the next text. Nothing that
+// was handed out refers to them.
+func (m *matches) release() {
+	c := m.c
+	*m = matches{
+		f:        folded{m.f.text[:0], m.f.breaks[:0]},
+		patterns: m.patterns[:0], terms: m.terms[:0], after: m.after[:0], before: m.before[:0],
+		exceptions: m.exceptions[:0], termExceptions: m.termExceptions[:0], inSentence: m.inSentence[:0],
+	}
+	c.spare.Put(m)
 }
 
 func (m *matches) add(s span) {
@@ -141,7 +152,8 @@ func (m *matches) bounded(s span) bool {
 }
 
 func (m *matches) collectTerms() {
-	m.inSentence = make([]uint64, m.sentence+1)
+	m.inSentence = slices.Grow(m.inSentence, int(m.sentence)+1)[:m.sentence+1]
+	clear(m.inSentence)
 	for _, t := range m.terms {
 		if !m.excepted(t, m.termExceptions) {
 			m.inSentence[t.sentence] |= 1 << t.owner.index

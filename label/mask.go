@@ -19,9 +19,11 @@ func Mask(text string, rules Rules) string {
 	if rules.c == nil {
 		return text
 	}
+	m := scan(text, rules.c)
+	defer m.release()
 	var b strings.Builder
 	at := 0
-	for _, s := range scan(text, rules.c).keywords() {
+	for _, s := range m.keywords() {
 		if s.end <= at {
 			continue
 		}
@@ -52,6 +54,7 @@ func (r Rules) Keywords(text string) (out []string) {
 		return nil
 	}
 	m := scan(text, r.c)
+	defer m.release()
 	for _, list := range [][]span{m.patterns, m.terms} {
 		for _, s := range list {
 			if w := string(m.f.text[s.start:s.end]); !slices.Contains(out, w) {
