@@ -29,6 +29,15 @@ type Env struct {
 // in the newest checkpoint, when there is a store.
 var ErrInterrupted = errors.New("classifier: training interrupted")
 
+// ErrNoExamples means an empty training or validation part, ErrNoClass an example
+// without one of the four classes, ErrOneClass a training part with nothing to tell
+// apart.
+var (
+	ErrNoExamples = errors.New("classifier: no examples")
+	ErrNoClass    = errors.New("classifier: an example has no class")
+	ErrOneClass   = errors.New("classifier: the training part has one class only")
+)
+
 // ErrDiverged says that scores are no longer finite: lower the rates, or look at the
 // features.
 var ErrDiverged = errors.New("classifier: scores are not finite")
@@ -101,11 +110,11 @@ type bestState struct {
 
 func (t *trainer) check() error {
 	if len(t.train) == 0 || len(t.val) == 0 {
-		return fmt.Errorf("classifier: %d training and %d validation examples", len(t.train), len(t.val))
+		return fmt.Errorf("%w: %d for training and %d for validation", ErrNoExamples, len(t.train), len(t.val))
 	}
 	for i, ex := range append(append([]Example(nil), t.train...), t.val...) {
 		if !ex.Class.Valid() {
-			return fmt.Errorf("classifier: example %d has no class", i)
+			return fmt.Errorf("%w: example %d", ErrNoClass, i)
 		}
 	}
 	for _, ex := range t.train {
@@ -118,7 +127,7 @@ func (t *trainer) check() error {
 		}
 	}
 	if present < 2 {
-		return errors.New("classifier: the training part has one class only")
+		return ErrOneClass
 	}
 	return nil
 }
