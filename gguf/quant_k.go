@@ -19,8 +19,7 @@ func (b *affineBlock) fit(plain affine, sigma float32, x, v []float32, size int,
 	var w [32]float32
 	sigma2 := float32(0)
 	if v != nil {
-		// The compiler makes a product of a division by a power of two, too.
-		sigma2 = float32(float32(sigma*sumSquares(x)) / superBlock)
+		sigma2 = scaledMean(sigma, sumSquares(x))
 		plain = importance(plain.top)
 	}
 	for j := range superBlock / size {
@@ -32,6 +31,12 @@ func (b *affineBlock) fit(plain affine, sigma float32, x, v []float32, size int,
 		}
 		b.scales[j], b.mins[j] = searchAffine(plain, sx, sw, b.codes[j*size:(j+1)*size])
 	}
+}
+
+// scaledMean is factor times the mean of a block's squares. (The compiler makes a
+// product of a division by a power of two, hence the conversion.)
+func scaledMean(factor, squares float32) float32 {
+	return float32(float32(factor*squares) / superBlock)
 }
 
 func importanceWeights(w, x, v []float32, sigma2 float32) (sum float32) {
@@ -97,45 +102,76 @@ func (b *affineBlock) recode(x []float32, size, top int, d, m float32) {
 	}
 }
 
-func encodeQ4K(dst []byte, src, imatrix []float32) {
-	eachBlock(dst, src, imatrix, 144, func(out []byte, x, v []float32) {
-		var b affineBlock
-		encodeScaled(&b, out, x, v, affine{15, -1, 0.1, 20, false, false})
-		packNibbles(out[16:], &b.codes)
-	})
+// A scaledType is Q4_K or Q5_K: 8 sub-blocks of 32, 6-bit scales and mins.
+type scaledType struct {
+	bytes int
+	grid  affine
+	pack  func(b []byte, codes *[superBlock]uint8)
 }
 
-func encodeQ5K(dst []byte, src, imatrix []float32) {
-	eachBlock(dst, src, imatrix, 176, func(out []byte, x, v []float32) {
-		var b affineBlock
-		encodeScaled(&b, out, x, v, affine{31, -0.5, 0.1, 15, false, false})
-		high := out[16:48]
-		clear(high)
-		for i, c := range b.codes {
-			high[i%32] |= c >> 4 << (i / 32)
-		}
-		packNibbles(out[48:], &b.codes)
-	})
+var (
+	scaledQ4K = scaledType{144, affine{15, -1, 0.1, 20, false, false}, packNibbles}
+	scaledQ5K = scaledType{176, affine{31, -0.5, 0.1, 15, false, false}, packFive}
+)
+
+// candidates returns the grid to search.
+func (t *scaledType) candidates(weighted bool) affine {
+	if weighted {
+		return importance(t.grid.top)
+	}
+	return t.grid
 }
 
-// encodeScaled does what Q4_K and Q5_K share: 8 sub-blocks of 32, 6-bit scales.
-func encodeScaled(b *affineBlock, out []byte, x, v []float32, g affine) {
-	b.fit(g, 2, x, v, 32, magnitudeWeights)
-	d, m := b.codeScales(8, 63, v != nil)
+func encodeQ4K(dst []byte, src, imatrix []float32) { scaledQ4K.encode(dst, src, imatrix) }
+func encodeQ5K(dst []byte, src, imatrix []float32) { scaledQ5K.encode(dst, src, imatrix) }
+
+func (t *scaledType) encode(dst []byte, src, imatrix []float32) {
+	if !vectorScaled(t, dst, src, imatrix) {
+		eachBlock(dst, src, imatrix, t.bytes, t.encodeBlock)
+	}
+}
+
+func (t *scaledType) encodeBlock(out []byte, x, v []float32) {
+	var b affineBlock
+	b.fit(t.grid, 2, x, v, 32, magnitudeWeights)
+	d, m := t.putScales(&b, out, v != nil)
+	b.recode(x, 32, t.grid.top, d, m)
+	t.pack(out[16:], &b.codes)
+}
+
+// putScales codes and stores scales and mins and returns the block's two scales
+// as stored.
+func (t *scaledType) putScales(b *affineBlock, out []byte, weighted bool) (d, m float32) {
+	d, m = b.codeScales(8, 63, weighted)
 	putF16(out, d)
 	putF16(out[2:], m)
 	packScales(out[4:16], b.ls[:8], b.lm[:8])
-	b.recode(x, 32, g.top, getF16(out), getF16(out[2:]))
+	return getF16(out), getF16(out[2:])
+}
+
+// packFive stores the fifth bits, bit j of byte i that of code 32j+i, and nibbles.
+func packFive(b []byte, codes *[superBlock]uint8) {
+	high := b[:32]
+	clear(high)
+	for i, c := range codes {
+		high[i%32] |= c >> 4 << (i / 32)
+	}
+	packNibbles(b[32:], codes)
 }
 
 func eachBlock(dst []byte, src, imatrix []float32, size int, f func(out []byte, x, v []float32)) {
 	for i := 0; i < len(src); i += superBlock {
-		var v []float32
-		if imatrix != nil {
-			v = imatrix[i : i+superBlock]
-		}
-		f(dst[i/superBlock*size:][:size], src[i:i+superBlock], v)
+		f(dst[i/superBlock*size:][:size], src[i:i+superBlock], columns(imatrix, i))
 	}
+}
+
+// columns returns the importances of the block that starts at element i of whole
+// rows, nil for none.
+func columns(imatrix []float32, i int) []float32 {
+	if imatrix == nil {
+		return nil
+	}
+	return imatrix[i%len(imatrix):][:superBlock]
 }
 
 // packScales stores 8 scales and 8 mins of 6 bits in 12 bytes.

@@ -25,11 +25,8 @@ func Quantize(t Type, dst []byte, src []float32, row int, imatrix []float32) err
 	if imatrix != nil && len(imatrix) != row {
 		return fmt.Errorf("gguf: %w: importance matrix of %d for rows of %d", ErrFormat, len(imatrix), row)
 	}
-	if i := firstNonFinite(src); i >= 0 {
-		return &NumberError{int64(i), src[i], "not finite"}
-	}
-	if i := firstBeyond(src, maxWeight); tr.block > 1 && i >= 0 {
-		return &NumberError{int64(i), src[i], fmt.Sprintf("more than %v can hold", t)}
+	if err := checkWeights(t, src); err != nil {
+		return err
 	}
 	if imatrix == nil {
 		tr.encode(dst, src, nil)
@@ -71,6 +68,26 @@ func checkBlocks(t Type, b []byte, f []float32) (typeTrait, error) {
 }
 
 const exponent32, exponent16 = 0x7f800000, 0x7c00
+
+// checkWeights refuses what is not finite and, for types in blocks, what is beyond
+// maxWeight.
+func checkWeights(t Type, src []float32) error {
+	blocks := typeTraits[t].block > 1
+	limit := float32(math.MaxFloat32)
+	if blocks {
+		limit = maxWeight
+	}
+	if vectorWithin(src, limit) {
+		return nil
+	}
+	if i := firstNonFinite(src); i >= 0 {
+		return &NumberError{int64(i), src[i], "not finite"}
+	}
+	if i := firstBeyond(src, limit); blocks && i >= 0 {
+		return &NumberError{int64(i), src[i], fmt.Sprintf("more than %v can hold", t)}
+	}
+	return nil
+}
 
 func firstNonFinite(x []float32) int {
 	for i, v := range x {

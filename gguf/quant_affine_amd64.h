@@ -1,0 +1,65 @@
+// The inner loops of the affine search, one sub-block a lane, for YMM and ZMM
+// registers alike. AX points at element i of the lanes; x is at 0, the weights at
+// 4096, the trial codes at 8192 (struct affineLanes). MAGIC is 1.5·2^23: adding it
+// rounds to the nearest integer, ties to even, and taking it away again leaves the
+// integer as a float. Each product and sum is rounded by itself: no FMA.
+
+// The first grid: codes need no clamp, and are used once.
+#define AFFINE_FIRST(off, X, T, INV, LOW, SCALE, BEST, MAGIC) \
+	VMOVUPS off(AX), X; \
+	VSUBPS  LOW, X, T; \
+	VMULPS  INV, T, T; \
+	VADDPS  MAGIC, T, T; \
+	VSUBPS  MAGIC, T, T; \
+	VMULPS  SCALE, T, T; \
+	VADDPS  LOW, T, T; \
+	VSUBPS  X, T, T; \
+	VMULPS  T, T, T; \
+	VMULPS  (off+4096)(AX), T, T; \
+	VADDPS  T, BEST, BEST
+
+// Codes of a candidate, clamped below (AFFINE_CODE) and above too (AFFINE_CLAMP).
+#define AFFINE_CODE(off, X, T, INV, LOW, MAGIC) \
+	VMOVUPS off(AX), X; \
+	VSUBPS  LOW, X, T; \
+	VMULPS  INV, T, T; \
+	VADDPS  MAGIC, T, T; \
+	VMAXPS  MAGIC, T, T
+
+#define AFFINE_CLAMP(T, CEILING) \
+	VMINPS CEILING, T, T
+
+// The sums of w·l, w·l² and w·l·x.
+#define AFFINE_SUMS(off, X, T, U, L, L2, XL, MAGIC) \
+	VSUBPS  MAGIC, T, T; \
+	VMOVUPS T, (off+8192)(AX); \
+	VMULPS  (off+4096)(AX), T, U; \
+	VADDPS  U, L, L; \
+	VMULPS  T, U, T; \
+	VADDPS  T, L2, L2; \
+	VMULPS  X, U, U; \
+	VADDPS  U, XL, XL
+
+// The weighted square error of the trial codes.
+#define AFFINE_ERROR(off, T, SCALE, LOW, SUM) \
+	VMULPS (off+8192)(AX), SCALE, T; \
+	VADDPS LOW, T, T; \
+	VSUBPS off(AX), T, T; \
+	VMULPS T, T, T; \
+	VMULPS (off+4096)(AX), T, T; \
+	VADDPS T, SUM, SUM
+
+// Offsets in struct affineLanes.
+#define at_scale 12288
+#define at_low 12416
+#define at_inv 12544
+#define at_base 12672
+#define at_sumw 12800
+#define at_sumx 12928
+#define at_best 13056
+#define at_high 13184
+#define at_least 13312
+#define at_live 13440
+#define at_fits 13568
+#define at_bad 13696
+#define at_sigma 13824

@@ -1,0 +1,11 @@
+//go:build !amd64 || noasm
+
+package gguf
+
+func widest() route { return portable }
+
+// Without assembly nothing is done here, and the caller goes the portable way.
+
+func vectorScaled(*scaledType, []byte, []float32, []float32) bool { return false }
+
+func vectorWithin([]float32, float32) bool { return false }
