@@ -180,23 +180,33 @@ func (d *decoder) readPair(m *Metadata) error {
 }
 
 func (d *decoder) readAlignment(f *Reader) error {
-	const key = "general.alignment"
-	d.at = place{part: "key", name: key}
-	v, ok := f.Value(key)
+	d.at = place{part: "key", name: alignmentKey}
+	a, err := alignmentOf(&f.Metadata, d.lim.Alignment)
+	if err != nil {
+		return d.fail(sentinelOf(err), "%v", err)
+	}
+	f.alignment = a
+	return nil
+}
+
+const alignmentKey = "general.alignment"
+
+// alignmentOf returns the alignment that metadata asks for.
+func alignmentOf(m *Metadata, limit uint32) (uint32, error) {
+	v, ok := m.Value(alignmentKey)
 	if !ok {
-		return nil
+		return 32, nil
 	}
 	a, ok := As[uint32](v)
 	switch {
 	case !ok:
-		return d.fail(ErrFormat, "is %v, not uint32", v.Kind())
+		return 0, fmt.Errorf("%w: is %v, not uint32", ErrFormat, v.Kind())
 	case a == 0 || a&(a-1) != 0:
-		return d.fail(ErrFormat, "%d is no power of two", a)
-	case a > d.lim.Alignment:
-		return d.fail(ErrLimit, "%d, over %d", a, d.lim.Alignment)
+		return 0, fmt.Errorf("%w: %d is no power of two", ErrFormat, a)
+	case a > limit:
+		return 0, fmt.Errorf("%w: %d, over %d", ErrLimit, a, limit)
 	}
-	f.alignment = a
-	return nil
+	return a, nil
 }
 
 func (d *decoder) readTensors(f *Reader, n int64) error {

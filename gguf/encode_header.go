@@ -2,6 +2,7 @@ package gguf
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 )
 
@@ -17,26 +18,105 @@ type encoderBuffer struct {
 	}
 }
 
-func encodeHeader(m *Metadata, tensors []pending, opts WriterOptions) ([]byte, error) {
+// A heading is what stands before the tensors' bytes. Offsets of tensors are from
+// their start.
+type heading struct {
+	m         *Metadata
+	tensors   []TensorInfo
+	big       bool
+	alignment uint32
+}
+
+// PaddingKey names the value that holds room for later edits: an array of zeros.
+// Its eight letters make the smallest such pair 32 bytes long, so that it fits
+// any hole that a deletion leaves at the usual alignment.
+const PaddingKey = "gguf.pad"
+
+// paddingPair is the length of a padding pair without its zeros: length and text
+// of the key, kind, element kind, length.
+const paddingPair = 8 + int64(len(PaddingKey)) + 4 + 4 + 8
+
+// maxReserve bounds the room that a header keeps.
+const maxReserve = 64 << 20
+
+// plain encodes without padding.
+func (h heading) plain() ([]byte, error) { return h.encode(-1) }
+
+// encode appends a padding pair of zeros bytes to the metadata, none if negative.
+func (h heading) encode(zeros int64) ([]byte, error) {
 	e := &encoderBuffer{b: []byte("GGUF"), order: binary.LittleEndian}
-	if opts.BigEndian {
+	if h.big {
 		e.order = binary.BigEndian
 	}
 	e.uint32(version)
-	e.uint64(uint64(len(tensors)))
-	e.uint64(uint64(m.Len()))
-	for key, v := range m.All() {
+	e.uint64(uint64(len(h.tensors)))
+	count := e.at()
+	e.uint64(0)
+	pairs := uint64(0)
+	for key, v := range h.m.All() {
+		if key == PaddingKey {
+			continue
+		}
 		if err := checkKey(key); err != nil {
 			return nil, err
 		}
-		e.string(key)
-		e.uint32(uint32(v.kind))
-		e.value(v)
+		e.pair(key, v)
+		pairs++
 	}
-	for _, t := range tensors {
-		e.tensor(t.TensorInfo)
+	if zeros >= 0 {
+		e.pair(PaddingKey, Value{kind: KindArray, elem: KindUint8, data: make([]uint8, zeros)})
+		pairs++
+	}
+	e.order.PutUint64(e.b[count:], pairs)
+	for _, t := range h.tensors {
+		e.tensor(t)
 	}
 	return e.b, nil
+}
+
+// withReserve encodes up to the tensors' start, with at least reserve bytes of
+// room for edits.
+func (h heading) withReserve(reserve int64) ([]byte, error) {
+	b, err := h.plain()
+	if err != nil {
+		return nil, err
+	}
+	end, ok := padded(int64(len(b)), h.alignment)
+	if reserve > 0 {
+		end, ok = padded(int64(len(b))+max(reserve, paddingPair), h.alignment)
+	}
+	if !ok {
+		return nil, fmt.Errorf("gguf: %w: the header's size overflows", ErrFormat)
+	}
+	b, fits, err := h.exactly(b, end)
+	if err == nil && !fits {
+		err = fmt.Errorf("gguf: %w: header", ErrFormat)
+	}
+	return b, err
+}
+
+// exactly makes plain, this heading without padding, size bytes long, a multiple
+// of the alignment. It reports whether that can be.
+func (h heading) exactly(plain []byte, size int64) ([]byte, bool, error) {
+	free := size - int64(len(plain))
+	switch {
+	case free < 0:
+		return nil, false, nil
+	case free < int64(h.alignment):
+		return append(plain, make([]byte, free)...), true, nil
+	case free < paddingPair:
+		return nil, false, nil
+	}
+	b, err := h.encode(free - paddingPair)
+	return b, err == nil, err
+}
+
+func (e *encoderBuffer) at() int { return len(e.b) }
+
+func (e *encoderBuffer) pair(key string, v Value) {
+	e.string(key)
+	e.uint32(uint32(v.kind))
+	e.value(v)
 }
 
 func (e *encoderBuffer) uint32(v uint32) { e.b = e.order.AppendUint32(e.b, v) }

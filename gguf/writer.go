@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"sync"
 )
@@ -22,6 +23,9 @@ type WriterOptions struct {
 	// MemoryBytes bounds all workers' buffers together: 1 Mi or more; default 256 Mi.
 	// A row is never cut, so a single row over the budget is refused.
 	MemoryBytes int64 `json:"memory_bytes" yaml:"memory_bytes"`
+	// ReserveBytes is room kept in the header, so that EditFile can change metadata
+	// in place: 0 to 64 Mi; default 0. It is held by the key PaddingKey.
+	ReserveBytes int64 `json:"reserve_bytes" yaml:"reserve_bytes"`
 }
 
 // DefaultWriterOptions returns the defaults named in WriterOptions.
@@ -36,6 +40,8 @@ func (o WriterOptions) Validate() error {
 		return fmt.Errorf("gguf: %w: alignment %d, want a power of two from 8 to %d", ErrOption, o.Alignment, 1<<20)
 	case o.Workers < 0:
 		return fmt.Errorf("gguf: %w: %d workers", ErrOption, o.Workers)
+	case o.ReserveBytes < 0 || o.ReserveBytes > maxReserve:
+		return fmt.Errorf("gguf: %w: %d bytes in reserve, want 0 to %d", ErrOption, o.ReserveBytes, maxReserve)
 	case o.MemoryBytes < 1<<20:
 		return fmt.Errorf("gguf: %w: memory of %d bytes, want at least %d", ErrOption, o.MemoryBytes, 1<<20)
 	}
@@ -133,15 +139,15 @@ func (w *Writer) Close(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	header, err := encodeHeader(&w.Metadata, w.tensors, w.opts)
+	h := heading{&w.Metadata, w.Tensors(), w.opts.BigEndian, w.opts.Alignment}
+	header, err := h.withReserve(w.opts.ReserveBytes)
 	if err != nil {
 		return err
 	}
-	data, ok := padded(int64(len(header)), w.opts.Alignment)
-	if !ok || data > 1<<62 || total > 1<<62 {
+	data := int64(len(header))
+	if total > math.MaxInt64-data {
 		return fmt.Errorf("gguf: %w: the file's size overflows", ErrFormat)
 	}
-	header = append(header, make([]byte, data-int64(len(header)))...)
 	if _, err := w.w.WriteAt(header, 0); err != nil {
 		return fmt.Errorf("gguf: write header: %w", err)
 	}
