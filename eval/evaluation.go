@@ -246,10 +246,10 @@ func (e *evaluation) subset(samples []int) Confusion {
 	return c
 }
 
-func (e *evaluation) domains() []Slice {
+func (e *evaluation) slices(key func(Record) string) []Slice {
 	members := map[string][]int{}
 	for i, r := range e.records {
-		members[r.Domain] = append(members[r.Domain], i)
+		members[key(r)] = append(members[key(r)], i)
 	}
 	out := []Slice{}
 	for _, name := range slices.Sorted(maps.Keys(members)) {

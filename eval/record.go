@@ -29,6 +29,8 @@ type Record struct {
 	Cluster string `json:"cluster,omitempty"`
 	// Domain is a slice to report separately.
 	Domain string `json:"domain,omitempty"`
+	// Kind is another slice: "pair" for minimal pairs, "danger", …; "" for none.
+	Kind string `json:"kind,omitempty"`
 	// LabelSource says who made Truth: "human", "rules", "author", …
 	LabelSource string `json:"label_source,omitempty"`
 }

@@ -30,10 +30,15 @@ type Report struct {
 	Calibration Calibration   `json:"calibration"`
 	Ranking     []ClassRanked `json:"ranking"`
 	Intervals   Intervals     `json:"intervals"`
-	// Domains repeats the main figures by domain, sorted.
+	// Domains repeats the main figures by domain, Kinds by kind of sample, if any has
+	// one; both sorted.
 	Domains []Slice `json:"domains"`
+	Kinds   []Slice `json:"kinds,omitempty"`
 	// Baselines are others on the same samples, in the order given.
 	Baselines []Comparison `json:"baselines"`
+	// Hashes name what was judged by what: SHA-256 of data, model and template, for
+	// example. Evaluate leaves them to the caller.
+	Hashes map[string]string `json:"hashes,omitempty"`
 }
 
 // Headline holds the figures to quote. The false-allow bound is withheld, with the
@@ -108,9 +113,9 @@ type Intervals struct {
 	MCC      Interval `json:"mcc"`
 }
 
-// Slice is the main figures of one domain.
+// Slice is the main figures of one domain or kind.
 type Slice struct {
-	Domain     string  `json:"domain"`
+	Domain     string  `json:"domain"` // its name
 	N          int     `json:"n"`
 	Accuracy   Measure `json:"accuracy"`
 	MacroF1    Measure `json:"macro_f1"` // over the classes the slice has
@@ -181,7 +186,10 @@ func Evaluate(records []Record, o Options, baselines ...Baseline) (Report, error
 	if r.Baselines, err = e.compare(baselines); err != nil {
 		return Report{}, err
 	}
-	r.Intervals, r.Domains = e.intervals(), e.domains()
+	r.Intervals, r.Domains = e.intervals(), e.slices(func(r Record) string { return r.Domain })
+	if slices.ContainsFunc(records, func(r Record) bool { return r.Kind != "" }) {
+		r.Kinds = e.slices(func(r Record) string { return r.Kind })
+	}
 	r.Headline = r.headline()
 	return r, nil
 }

@@ -189,3 +189,17 @@ func TestMajorityIsCautious(t *testing.T) {
 		}
 	}
 }
+
+func TestKindsAreSlices(t *testing.T) {
+	records := judged(60, "author")
+	if rep, err := Evaluate(records, DefaultOptions()); err != nil || rep.Kinds != nil {
+		t.Errorf("no kinds: %v, %v", rep.Kinds, err)
+	}
+	for i := range records {
+		records[i].Kind = []string{"pair", "danger", "pair"}[i%3]
+	}
+	rep, err := Evaluate(records, DefaultOptions())
+	if err != nil || len(rep.Kinds) != 2 || rep.Kinds[0].Domain != "danger" || rep.Kinds[0].N != 20 || rep.Kinds[1].N != 40 {
+		t.Errorf("%+v, %v", rep.Kinds, err)
+	}
+}

@@ -97,7 +97,11 @@ func TestReportsFitTheSchema(t *testing.T) {
 	bare := []Record{{Truth: label.Allow, Pred: label.Allow}}
 	for name, make := range map[string]func() (Report, error){
 		"full": func() (Report, error) {
-			return Evaluate(judged(100, Human), o, Majority(nil, 100))
+			records := judged(100, Human)
+			records[0].Kind = "pair"
+			rep, err := Evaluate(records, o, Majority(nil, 100))
+			rep.Hashes = map[string]string{"data": "00"}
+			return rep, err
 		},
 		"one record": func() (Report, error) { return Evaluate(bare, DefaultOptions()) },
 	} {
