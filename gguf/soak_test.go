@@ -16,11 +16,11 @@ import (
 // Without the variable a few thousand keep the targets sound.
 func TestSoak(t *testing.T) {
 	n, seed := 3000, uint64(1)
-	if v := os.Getenv("BOREA_GGUF_FUZZ"); v != "" {
-		n = number(t, v)
+	if v := environment(t, "BOREA_GGUF_FUZZ"); v > 0 {
+		n = v
 	}
-	if v := os.Getenv("BOREA_GGUF_FUZZ_SEED"); v != "" {
-		seed = uint64(number(t, v))
+	if v := environment(t, "BOREA_GGUF_FUZZ_SEED"); v > 0 {
+		seed = uint64(v)
 	}
 	all := specimens(func(opts WriterOptions, fill func(*Writer)) []byte { return write(t, opts, fill) })
 	for _, target := range soakTargets {
@@ -32,10 +32,15 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-func number(t *testing.T, s string) int {
-	n, err := strconv.Atoi(s)
-	if err != nil {
-		t.Fatal(err)
+// environment returns a number, 0 if the variable is not set.
+func environment(t *testing.T, name string) int {
+	v := os.Getenv(name)
+	if v == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 {
+		t.Fatalf("%s = %q", name, v)
 	}
 	return n
 }
