@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -207,40 +206,69 @@ func FuzzReader(f *testing.F) {
 	for _, c := range hostile() {
 		f.Add(c.file)
 	}
-	good := write(f, DefaultWriterOptions(), func(w *Writer) {
-		for i, v := range allValues() {
-			w.Set(string(rune('a'+i)), v)
-		}
-		fillTypes(f, w, make([]float32, 3*512))
-	})
-	f.Add(good)
-	big := DefaultWriterOptions()
-	big.BigEndian = true
-	f.Add(write(f, big, func(w *Writer) { fillTypes(f, w, make([]float32, 3*512)) }))
+	for _, s := range allSpecimens(f) {
+		f.Add(s.b)
+	}
+	f.Add(mixed(f, DefaultWriterOptions()))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		r, err := NewReader(bytes.NewReader(b), int64(len(b)), DefaultReaderOptions())
-		runtime.ReadMemStats(&after)
-		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<18+64*uint64(len(b)) {
+		before := allocated()
+		ok, err := soakReader(nil, b)
+		if used := allocated() - before; used > 1<<20+perByte*uint64(len(b)) {
 			t.Errorf("%d bytes allocated for a file of %d", used, len(b))
 		}
 		if err != nil {
-			return
+			t.Fatal(err)
 		}
-		for _, x := range r.Tensors() {
-			if x.Offset < r.DataOffset() || x.Offset+x.Size > int64(len(b)) {
-				t.Errorf("%s lies outside", x.Name)
-			}
-			if x.Type.Encodable() {
-				if _, err := x.Float32(); err != nil {
-					t.Errorf("%s: %v", x.Name, err)
-				}
-			}
+		if ok {
+			rewrite(t, open(t, b), b)
 		}
-		rewrite(t, r, b)
 	})
 }
+
+// fuzzSoak gives a target of TestSoak to go test -fuzz; seed moves its own choices.
+func fuzzSoak(f *testing.F, run func(*mutator, []byte) (bool, error), seeds [][]byte) {
+	for i, b := range seeds {
+		f.Add(uint64(i), b)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, b []byte) {
+		before := allocated()
+		_, err := run(&mutator{state: seed}, b)
+		if used := allocated() - before; used > 4<<20+perByte*uint64(len(b)) {
+			t.Errorf("%d bytes allocated for a file of %d", used, len(b))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func seedsOf(f *testing.F, list []*specimen) [][]byte {
+	var out [][]byte
+	for _, s := range list {
+		out = append(out, s.b)
+	}
+	for _, c := range hostile() {
+		out = append(out, c.file)
+	}
+	return out
+}
+
+func allSpecimens(f *testing.F) []*specimen {
+	return specimens(func(opts WriterOptions, fill func(*Writer)) []byte { return write(f, opts, fill) })
+}
+
+func FuzzEdit(f *testing.F) { fuzzSoak(f, soakEditor, seedsOf(f, allSpecimens(f))) }
+
+func FuzzSplit(f *testing.F) {
+	seeds := seedsOf(f, splitSpecimens(f))
+	fuzzSoak(f, soakSplit, seeds)
+}
+
+func FuzzImatrix(f *testing.F) {
+	fuzzSoak(f, soakImatrix, append(seedsOf(f, allSpecimens(f)), legacySpecimen().b))
+}
+
+func FuzzJournal(f *testing.F) { fuzzSoak(f, soakJournal, seedsOf(f, journalSpecimens())) }
 
 // rewrite writes what was read and reads it again: all must be there.
 func rewrite(t *testing.T, r *Reader, b []byte) {

@@ -52,6 +52,9 @@ func (i *Image) place() (imageLayout, error) {
 		}
 		l.size = next
 	}
+	if len(i.tensors) == 0 {
+		alignment = min(alignment, 32) // nothing is aligned
+	}
 	l.header, err = heading{&i.Metadata, l.infos, i.big, alignment}.withReserve(i.ReserveBytes)
 	if err != nil {
 		return l, err

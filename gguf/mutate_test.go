@@ -3,6 +3,7 @@ package gguf
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"slices"
 )
 
@@ -40,11 +41,11 @@ type field struct{ at, width int }
 var edges = []uint64{0, 1, 2, 3, 4, 5, 8, 9, 12, 13, 30, 31, 32, 33, 63, 64, 255, 256, 1 << 16, 1<<20 + 1, 1 << 30, 1<<31 - 1, 1 << 31, 1<<32 - 1, 1 << 32,
 	1 << 40, 1 << 58, 1 << 60, 1 << 61, 1 << 62, math.MaxInt64 - 31, math.MaxInt64, 1 << 63, math.MaxUint64 - 31, math.MaxUint64}
 
-// mutate returns s, changed in one to four ways; other lends bytes. The result is
-// valid until the next call.
+// mutate returns s, changed in one way or, half as often each, in one more; other
+// lends bytes. The result is valid until the next call.
 func (m *mutator) mutate(s, other *specimen) []byte {
 	m.buf = append(m.buf[:0], s.b...)
-	for range 1 + m.intn(4) {
+	for range 1 + bits.TrailingZeros8(uint8(m.next())|1<<4) {
 		m.change(s, other)
 	}
 	return m.buf
