@@ -123,6 +123,13 @@ template <int Stages> struct Ring {
   }
 };
 
+// prefetchResidual brings the tile that the epilogue will add into L2.
+template <int BN> __device__ __forceinline__ void prefetchResidual(const Args& a, int m, int n) {
+  if (!a.residual) return;
+  uint32_t bytes = 2 * min(BN, a.out - n);
+  for (int t = m + threadIdx.x; t < min(m + BM, a.n); t += 32) prefetchBytes(a.residual + (size_t)t * a.out + n, bytes);
+}
+
 template <int BN, class T, bool NN> __device__ void produce(const Args& a, const Memory<BN>& mem, uint32_t rank) {
   using S = Shape<BN>;
   constexpr int step = kSpan / sizeof(T);
@@ -132,10 +139,12 @@ template <int BN, class T, bool NN> __device__ void produce(const Args& a, const
   int blocks = (a.k + step - 1) / step, total = blocks + (a.r > 0);
   while (tile.next(rank)) {
     int nHalf = tile.n + rank * (BN / 2);
+    prefetchResidual<BN>(a, tile.m, tile.n);
+    if (threadIdx.x > 0) continue;
     for (int kb = 0; kb < total; kb++, ring.next()) {
       uint32_t full = mem.full + ring.slot * 8, to = mem.stage + ring.slot * S::stageBytes;
       uint32_t toB = to + S::aBytes + rank * (S::bBytes / 2);
-      waitCluster(mem.empty + ring.slot * 8, ring.phase ^ 1);
+      hopper::wait(mem.empty + ring.slot * 8, ring.phase ^ 1);
       expectBytes(full, S::stageBytes);
       bool adapter = kb == blocks;
       load2(to, adapter ? a.mu : a.mx, full, adapter ? 0 : kb * step, tile.m);
@@ -151,13 +160,13 @@ __device__ __forceinline__ void release(uint32_t empty) {
 }
 
 // multiplyStage adds the product of one stage, four instructions of 32 bytes of k.
-template <class T, bool NN, int R> __device__ __forceinline__ void multiplyStage(int (&d)[R], uint32_t sa, uint32_t sb, bool add) {
+template <class T, bool NN, int R> __device__ __forceinline__ void multiplyStage(int (&d)[R], uint32_t sa, uint32_t sb) {
 #pragma unroll
   for (int i = 0; i < 4; i++) {
     uint64_t da = descriptor(sa + 32 * i, 16, 1024, swizzle128);
     uint64_t db = NN ? descriptor(sb + 2048 * i, 8192, 1024, swizzle128) : descriptor(sb + 32 * i, 16, 1024, swizzle128);
-    if constexpr (sizeof(T) == 1) mmaS8(d, da, db, add || i > 0);
-    else mmaBf16<NN>(d, da, db, add || i > 0);
+    if constexpr (sizeof(T) == 1) mmaS8(d, da, db);
+    else mmaBf16<NN>(d, da, db);
   }
 }
 
@@ -166,11 +175,13 @@ template <int BN, class T, bool NN>
 __device__ __forceinline__ void sweep(int (&d)[BN / 2], const Memory<BN>& mem, Ring<Shape<BN>::stages>& ring, int blocks, int group) {
   using S = Shape<BN>;
   int last = 0;
+#pragma unroll
+  for (int i = 0; i < BN / 2; i++) d[i] = 0;
   for (int kb = 0; kb < blocks; kb++) {
     uint32_t at = mem.stage + ring.slot * S::stageBytes;
     hopper::wait(mem.full + ring.slot * 8, ring.phase);
     mmaFence();
-    multiplyStage<T, NN>(d, at + group * (64 * kSpan), at + S::aBytes, kb > 0);
+    multiplyStage<T, NN>(d, at + group * (64 * kSpan), at + S::aBytes);
     mmaCommit();
     mmaWait<1>();
     if (kb > 0) release(mem.empty + last * 8);
@@ -189,7 +200,7 @@ __device__ __forceinline__ void addAdapter(int (&d)[BN / 2], const Memory<BN>& m
   hopper::wait(mem.full + ring.slot * 8, ring.phase);
   hold(d);
   mmaFence();
-  multiplyStage<bf16, false>(d, at + group * (64 * kSpan), at + S::aBytes, true);
+  multiplyStage<bf16, false>(d, at + group * (64 * kSpan), at + S::aBytes);
   mmaCommit();
   mmaWait<0>();
   hold(d);
@@ -213,7 +224,7 @@ struct Fragment {
 };
 
 // scaled is factor·d as the bits of a float. sx·sw comes first, as on the CPU device.
-__device__ __forceinline__ int scaled(int d, float x, float w) { return __float_as_int(__int2float_rn(d) * __fmul_rn(x, w)); }
+__device__ __forceinline__ int scaled(int d, float x, float w) { return __float_as_int(__fmul_rn(__int2float_rn(d), __fmul_rn(x, w))); }
 
 template <int R> __device__ __forceinline__ void toFloat(int (&d)[R], const Args& a, Fragment at) {
   float x0 = a.sx && at.row < a.n ? a.sx[at.row] : 1, x1 = a.sx && at.row + 8 < a.n ? a.sx[at.row + 8] : 1;
@@ -315,7 +326,7 @@ template <int BN, class T, bool NN, bool F32> __device__ __forceinline__ void ge
   clusterSync();
   if (threadIdx.x < 128) {
     fewerRegisters<40>();
-    if (threadIdx.x == 0) produce<BN, T, NN>(a, mem, rank);
+    if (threadIdx.x < 32) produce<BN, T, NN>(a, mem, rank);
   } else {
     moreRegisters<232>();
     consume<BN, T, NN, F32>(a, mem, rank);
@@ -474,7 +485,7 @@ template <class T> __device__ __forceinline__ void ceiling(int* sink, int rounds
   for (int i = 0; i < 128; i++) d[i] = 0;
   for (int i = 0; i < rounds; i++) {
     mmaFence();
-    multiplyStage<T, false>(d, base, base + 4096, true);
+    multiplyStage<T, false>(d, base, base + 4096);
     mmaCommit();
     mmaWait<0>();
   }

@@ -29,10 +29,12 @@ __device__ __forceinline__ void arrive(uint32_t bar) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(bar) : "memory");
 }
 
-// arriveAt arrives on the barrier at the same offset in another block of the cluster.
+// arriveAt arrives on the barrier at the same offset in another block of the
+// cluster. It frees a buffer that wgmma has read, so there is nothing to release
+// at cluster scope, and the fence that would do it costs a microsecond.
 __device__ __forceinline__ void arriveAt(uint32_t bar, uint32_t rank) {
   asm volatile("{\n.reg .b32 a;\nmapa.shared::cluster.u32 a, %0, %1;\n"
-               "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [a];\n}" ::"r"(bar), "r"(rank) : "memory");
+               "mbarrier.arrive.shared::cluster.b64 _, [a];\n}" ::"r"(bar), "r"(rank) : "memory");
 }
 
 __device__ __forceinline__ void wait(uint32_t bar, uint32_t parity) {
@@ -41,15 +43,12 @@ __device__ __forceinline__ void wait(uint32_t bar, uint32_t parity) {
                "@p bra DONE;\nbra AGAIN;\nDONE:\n}" ::"r"(bar), "r"(parity) : "memory");
 }
 
-// waitCluster also acquires what other blocks of the cluster released.
-__device__ __forceinline__ void waitCluster(uint32_t bar, uint32_t parity) {
-  asm volatile("{\n.reg .pred p;\nAGAIN:\n"
-               "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%0], %1;\n"
-               "@p bra DONE;\nbra AGAIN;\nDONE:\n}" ::"r"(bar), "r"(parity) : "memory");
-}
-
 __device__ __forceinline__ void prefetchMap(const TensorMap* m) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(m) : "memory");
+}
+
+__device__ __forceinline__ void prefetchBytes(const void* p, uint32_t bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p), "r"(bytes) : "memory");
 }
 
 __device__ __forceinline__ void load2(uint32_t dst, const TensorMap* m, uint32_t bar, int c0, int c1) {
@@ -151,36 +150,26 @@ template <int N> __device__ __forceinline__ void hold(int (&d)[N]) {
 #define C96(c, i) C64(c, i), C32(c, i + 64)
 #define C128(c, i) C64(c, i), C64(c, i + 64)
 
-// d = a b + (add ? d : 0), 64 rows a warpgroup, k of one instruction. Sums are
+// d += a b, 64 rows a warpgroup, k of one instruction. Sums are
 // kept as 32-bit words, floats by their bits, so that a product of integers can
 // be scaled in place and added to in bf16.
-#define MMA_S8(N, R, A, B, P)                                                                          \
-  __device__ __forceinline__ void mmaS8(int (&d)[R], uint64_t a, uint64_t b, int add) {                \
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " P ", 0;\n"                                        \
-                 "wgmma.mma_async.sync.aligned.m64n" #N "k32.s32.s8.s8 {" L##R "}, " A ", " B ", p;\n}" \
-                 : C##R("+r", 0) : "l"(a), "l"(b), "r"(add));                                          \
+#define MMA_S8(N, R, A, B)                                                                                     \
+  __device__ __forceinline__ void mmaS8(int (&d)[R], uint64_t a, uint64_t b) {                                 \
+    asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k32.s32.s8.s8 {" L##R "}, " A ", " B ", 1;"           \
+                 : C##R("+r", 0) : "l"(a), "l"(b));                                                            \
   }
-MMA_S8(256, 128, "%128", "%129", "%130")
-MMA_S8(192, 96, "%96", "%97", "%98")
-MMA_S8(128, 64, "%64", "%65", "%66")
+MMA_S8(256, 128, "%128", "%129")
+MMA_S8(192, 96, "%96", "%97")
+MMA_S8(128, 64, "%64", "%65")
 
 // NN: b is stored with columns contiguous.
-#define MMA_BF16(N, R, A, B, P)                                                                                      \
-  template <bool NN> __device__ __forceinline__ void mmaBf16(int (&d)[R], uint64_t a, uint64_t b, int add) {         \
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " P ", 0;\n"                                                      \
-                 "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" L##R "}, " A ", " B ", p, 1, 1, 0, %" NN_ARG(R) ";\n}"  \
-                 : C##R("+r", 0) : "l"(a), "l"(b), "r"(add), "n"(NN ? 1 : 0));                                       \
+#define MMA_BF16(N, R, A, B, T)                                                                                \
+  template <bool NN> __device__ __forceinline__ void mmaBf16(int (&d)[R], uint64_t a, uint64_t b) {            \
+    asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" L##R "}, " A ", " B ", 1, 1, 1, 0, " T ";" \
+                 : C##R("+r", 0) : "l"(a), "l"(b), "n"(NN ? 1 : 0));                                           \
   }
-#define NN_ARG(R) NN_ARG_##R
-#define NN_ARG_128 "131"
-#define NN_ARG_96 "99"
-#define NN_ARG_64 "67"
-#define NN_ARG_48 "51"
-#define NN_ARG_32 "35"
 MMA_BF16(256, 128, "%128", "%129", "%130")
 MMA_BF16(192, 96, "%96", "%97", "%98")
 MMA_BF16(128, 64, "%64", "%65", "%66")
-MMA_BF16(96, 48, "%48", "%49", "%50")
-MMA_BF16(64, 32, "%32", "%33", "%34")
 
 }  // namespace hopper
