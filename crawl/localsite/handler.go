@@ -109,7 +109,8 @@ func (s *site) index(domain, title string) http.HandlerFunc {
 	if domain != "" {
 		v.Links = []link{{"/" + domain + "/latest", "最新の資料"}}
 		for i, p := range s.of(domain) {
-			if i < 8 || p.flag != "" {
+			// The others are reached by "next", from the eighth before.
+			if !s.orphan(p) && (i < 8 || i%8 == 0) || p.flag != "" {
 				v.Links = append(v.Links, link{p.path(), p.title})
 			}
 		}
