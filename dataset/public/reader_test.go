@@ -188,15 +188,6 @@ func TestMemoryStaysFlat(t *testing.T) {
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(8<<20))
 }
 
-func TestWikipediaSaysWhatWorks(t *testing.T) {
-	_, _, err := collect(Wikipedia())
-	require.ErrorIs(t, err, ErrUnsupported)
-	var e *UnsupportedError
-	require.ErrorAs(t, err, &e)
-	require.Equal(t, Supported(), e.Works)
-	require.Contains(t, err.Error(), "cc100, c4")
-}
-
 func TestC4Path(t *testing.T) {
 	p, err := C4Path(7)
 	require.NoError(t, err)

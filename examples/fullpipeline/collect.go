@@ -25,7 +25,8 @@ type collectConfig struct {
 	Triple           float64  `yaml:"triple" json:"triple"`
 	Sources          []string `yaml:"sources" json:"sources"`
 	Seed             uint64   `yaml:"seed" json:"seed"`
-	// Files are what cc100 (ja.txt.xz) and c4 (c4-ja.*.json.gz) read.
+	// Files are what wikipedia (train-*.parquet), cc100 (ja.txt.xz) and c4
+	// (c4-ja.*.json.gz) read.
 	Files map[string][]string `yaml:"files" json:"files,omitempty"`
 	Crawl crawlConfig         `yaml:"crawl" json:"crawl"`
 }
@@ -38,7 +39,7 @@ type crawlConfig struct {
 }
 
 // sources that the program reads.
-func sourceNames() []string { return []string{"synthetic", "crawl", "cc100", "c4"} }
+func sourceNames() []string { return []string{"synthetic", "crawl", "wikipedia", "cc100", "c4"} }
 
 // ErrSource names a source that this program cannot read.
 var ErrSource = errors.New("source cannot be read by this program; it reads " + strings.Join(sourceNames(), ", "))
@@ -51,7 +52,7 @@ func (c collectConfig) validate() error {
 		if !slices.Contains(sourceNames(), s) {
 			return fmt.Errorf("collect.sources: %q: %w", s, ErrSource)
 		}
-		if (s == "cc100" || s == "c4") && len(c.Files[s]) == 0 {
+		if s != "synthetic" && s != "crawl" && len(c.Files[s]) == 0 {
 			return fmt.Errorf("collect.sources: %q needs collect.files.%s, the downloaded files to read", s, s)
 		}
 	}
@@ -138,7 +139,8 @@ func (p *pipeline) crawlSites(ctx context.Context, path string, limit int, o cra
 // publicSamples joins the files of a public corpus. Records that cannot be used
 // are counted and passed over.
 func publicSamples(ctx context.Context, source string, files []string, unreadable map[string]int64) iter.Seq2[dataset.Sample, error] {
-	open := map[string]func(string, public.Options) iter.Seq2[dataset.Sample, error]{"cc100": public.CC100File, "c4": public.C4File}[source]
+	open := map[string]func(string, public.Options) iter.Seq2[dataset.Sample, error]{
+		"wikipedia": public.WikipediaFile, "cc100": public.CC100File, "c4": public.C4File}[source]
 	return func(yield func(dataset.Sample, error) bool) {
 		for _, path := range files {
 			for s, err := range open(path, public.DefaultOptions()) {

@@ -129,7 +129,7 @@ func TestBadCommandLine(t *testing.T) {
 		"judge's unknown key":  {[]string{"d.yaml", "gama"}, []string{"-classifier-config", write("d.yaml", "training:\n  gama: 8\n")}},
 		"unwritable directory": {[]string{"-out", "not a directory"}, []string{"-out", filepath.Join(file, "run")}},
 		"missing model":        {[]string{"-model", "config.json", "Hugging Face layout"}, []string{"-model", dir}},
-		"source not read":      {[]string{"wikipedia", "synthetic"}, []string{"-sources", "synthetic,wikipedia"}},
+		"source not read":      {[]string{"oscar", "wikipedia"}, []string{"-sources", "synthetic,oscar"}},
 		"source without files": {[]string{"c4", "collect.files.c4"}, []string{"-sources", "synthetic,c4"}},
 		"unknown preset":       {[]string{"e.yaml", "mars", "aerospace"}, []string{"-config", write("e.yaml", "collect:\n  crawl:\n    presets: [mars]\n")}},
 		"phase without input":  {[]string{"data_cleaning", "run -phase data_collection first"}, []string{"-phase", "data_cleaning"}},
@@ -174,12 +174,13 @@ func TestConfigsOfTheRealModel(t *testing.T) {
 func TestPublicCorpora(t *testing.T) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "public.yaml")
-	text := fmt.Sprintf("collect:\n  target_samples: 1000\n  sources: [cc100, c4]\n  files:\n    cc100: [%s]\n    c4: [%s]\n",
+	text := fmt.Sprintf("collect:\n  target_samples: 1000\n  sources: [wikipedia, cc100, c4]\n  files:\n    wikipedia: [%s]\n    cc100: [%s]\n    c4: [%s]\n",
+		abs(t, "../../dataset/public/testdata/wikipedia.parquet"),
 		abs(t, "../../dataset/public/testdata/cc100.xz"), abs(t, "../../dataset/public/testdata/c4.json.gz"))
 	require.NoError(t, os.WriteFile(config, []byte(text), 0o644))
 	code, said := program(t, "-config", config, "-out", filepath.Join(dir, "run"), "-phase", "data_collection")
 	require.Zero(t, code, said)
-	for _, source := range []string{"cc100", "c4"} {
+	for _, source := range []string{"wikipedia", "cc100", "c4"} {
 		samples, err := readAll(filepath.Join(dir, "run", "data_collection", source+".jsonl"))
 		require.NoError(t, err)
 		require.NotEmpty(t, samples, source)
