@@ -1,6 +1,6 @@
 // The inner loops of the affine search, one sub-block a lane, for YMM and ZMM
 // registers alike. AX points at element i of the lanes; x is at 0, the weights at
-// 4096, the trial codes at 8192 (struct affineLanes). MAGIC is 1.5·2^23: adding it
+// 4096, the trial codes at at_trial (struct affineLanes). MAGIC is 1.5·2^23: adding it
 // rounds to the nearest integer, ties to even, and taking it away again leaves the
 // integer as a float. Each product and sum is rounded by itself: no FMA.
 
@@ -32,7 +32,7 @@
 // The sums of w·l, w·l² and w·l·x.
 #define AFFINE_SUMS(off, X, T, U, L, L2, XL, MAGIC) \
 	VSUBPS  MAGIC, T, T; \
-	VMOVUPS T, (off+8192)(AX); \
+	VMOVUPS T, (off+at_trial)(AX); \
 	VMULPS  (off+4096)(AX), T, U; \
 	VADDPS  U, L, L; \
 	VMULPS  T, U, T; \
@@ -42,7 +42,7 @@
 
 // The weighted square error of the trial codes.
 #define AFFINE_ERROR(off, T, SCALE, LOW, SUM) \
-	VMULPS (off+8192)(AX), SCALE, T; \
+	VMULPS (off+at_trial)(AX), SCALE, T; \
 	VADDPS LOW, T, T; \
 	VSUBPS off(AX), T, T; \
 	VMULPS T, T, T; \
@@ -50,16 +50,17 @@
 	VADDPS T, SUM, SUM
 
 // Offsets in struct affineLanes.
-#define at_scale 12288
-#define at_low 12416
-#define at_inv 12544
-#define at_base 12672
-#define at_sumw 12800
-#define at_sumx 12928
-#define at_best 13056
-#define at_high 13184
-#define at_least 13312
-#define at_live 13440
-#define at_fits 13568
-#define at_bad 13696
-#define at_sigma 13824
+#define at_trial 12160
+#define at_scale 16256
+#define at_low 16384
+#define at_inv 16512
+#define at_base 16640
+#define at_sumw 16768
+#define at_sumx 16896
+#define at_best 17024
+#define at_high 17152
+#define at_least 17280
+#define at_live 17408
+#define at_fits 17536
+#define at_bad 17664
+#define at_sigma 17792

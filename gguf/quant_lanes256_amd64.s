@@ -250,8 +250,9 @@ runs:
 	VDIVPS Y9, V, V; \
 	NEAREST(V)
 
-// func recodeAffine256(codes *[256]uint8, x *float32, scale, low *[8]float32, top uint8)
-// codes = nearest((x+low)/scale) in 0..top for eight sub-blocks of 32. Packing with
+// func recodeAffine256(codes *[256]uint8, x *float32, scale, low *float32, top uint8)
+// codes = nearest((x+low)/scale) in 0..top for eight sub-blocks of 32, whose scales
+// and lows are 32 bytes apart. Packing with
 // saturation clamps below, and keeps order above.
 TEXT ·recodeAffine256(SB), NOSPLIT, $0-33
 	MOVQ codes+0(FP), DI
@@ -280,8 +281,8 @@ subblock:
 	VMOVDQU Y0, (DI)
 	ADDQ $32, DI
 	ADDQ $128, SI
-	ADDQ $4, R8
-	ADDQ $4, R9
+	ADDQ $32, R8
+	ADDQ $32, R9
 	DECQ BX
 	JNE  subblock
 	VZEROUPPER

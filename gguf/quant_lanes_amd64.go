@@ -2,7 +2,10 @@
 
 package gguf
 
-import "unsafe"
+import (
+	"encoding/binary"
+	"unsafe"
+)
 
 // laneCount is the number of sub-blocks searched side by side: two groups of 16 in
 // AVX-512, four of 8 in AVX2.
@@ -11,7 +14,11 @@ const laneCount = 32
 // affineLanes holds the sub-blocks of a search, element by element. The assembly
 // knows its offsets (quant_affine_amd64.h).
 type affineLanes struct {
-	x, w, trial [32][laneCount]float32 // w: importances, then weights
+	x, w [32][laneCount]float32 // w: importances, then weights
+	// A store of trial[i] has the low 12 address bits of x[i-1] and w[i-1]: with
+	// those of a later load it would hold that load up.
+	_     [31][laneCount]float32
+	trial [32][laneCount]float32
 	// The results: x ≈ scale·code + low, where code = nearest(inv·(x-base)).
 	scale, low, inv, base [laneCount]float32
 	sumW, sumX            [laneCount]float32 // of w and w·x
@@ -21,7 +28,7 @@ type affineLanes struct {
 	sigma                 [laneCount]float32 // mean squares, with importance
 	top                   int
 	numerators            [40]float32 // of the candidates' inverse scales
-	candidates            int
+	candidates, free      int         // the first free ones need no clamp above
 }
 
 // newAffineLanes returns lanes on a cache line's boundary for a grid.
@@ -39,6 +46,9 @@ func newAffineLanes(g affine) *affineLanes {
 		s.numerators[k] = g.start + float32(g.step*float32(k)) + float32(g.top)
 	}
 	s.candidates = g.steps + 1
+	for s.free < s.candidates && s.numerators[s.free] < float32(g.top)+0.4999 {
+		s.free++
+	}
 	return s
 }
 
@@ -49,6 +59,9 @@ func (s *affineLanes) search(n int, importance bool) (bad uint32) {
 		weighImportance256(s, n)
 	} else {
 		weighMagnitude256(s, n)
+	}
+	if chosen == avx512 {
+		return affine512(s, &s.numerators[0], s.candidates, s.free, float32(s.top))
 	}
 	return affine256(s, &s.numerators[0], s.candidates, float32(s.top), n)
 }
@@ -81,13 +94,15 @@ func (t *scaledType) encodeLanes(s *affineLanes, dst []byte, src, imatrix []floa
 		s.setSigma(src[at:], n)
 	}
 	bad := s.search(8*n, imatrix != nil)
+	c := s.codeScales(imatrix != nil)
 	for j := range n {
 		x, out := src[at+j*superBlock:][:superBlock], dst[j*t.bytes:][:t.bytes]
 		if bad>>(8*j)&255 != 0 {
 			t.encodeBlock(out, x, columns(imatrix, at+j*superBlock))
 			continue
 		}
-		t.finishLanes(s, out, x, j, imatrix != nil)
+		c.putScales(out, j)
+		t.finishLanes(s, &c, out, x, j)
 	}
 }
 
@@ -106,32 +121,69 @@ func (s *affineLanes) setSigma(x []float32, n int) {
 	}
 }
 
-// finishLanes encodes block j of the lanes from what the search found.
-func (t *scaledType) finishLanes(s *affineLanes, out []byte, x []float32, j int, weighted bool) {
-	var b affineBlock
+// scaleLanes codes the scales and mins of four blocks: lane j is block j's scales,
+// lane 4+j its mins. The assembly knows its offsets (quant_scales256_amd64.s).
+type scaleLanes struct {
+	s, weights [8][8]float32 // [sub-block][lane]
+	codes      [8][8]uint32
+	products   [8][8]float32 // of d, as rounded to float16, and codes
+	d          [8]float32
+	half       [8]uint16 // d as float16
+}
+
+// scaleNumerators are those of the inverse scales that searchPositive tries.
+var scaleNumerators = func() (n [9]float32) {
+	n[0] = 63
+	for i, k := range []float32{-4, -3, -2, -1, 1, 2, 3, 4} {
+		n[i+1] = float32(0.1*k) + 63
+	}
+	return n
+}()
+
+func (s *affineLanes) codeScales(weighted bool) (c scaleLanes) {
+	transpose256(&c.s[0][0], &s.scale[0], 32, 32, 8) // the lows follow
+	if !weighted {
+		codeScales256(&c)
+		return c
+	}
+	transpose256(&c.weights[0][0], &s.sumW[0], 32, 32, 8)
+	searchScales256(&c, &scaleNumerators)
+	return c
+}
+
+// putScales stores the scales and mins of block j.
+func (c *scaleLanes) putScales(out []byte, j int) {
+	binary.LittleEndian.PutUint16(out, c.half[j])
+	binary.LittleEndian.PutUint16(out[2:], c.half[4+j])
+	var ls, lm [8]uint8
+	for i := range ls {
+		ls[i], lm[i] = uint8(c.codes[i][j]), uint8(c.codes[i][4+j])
+	}
+	packScales(out[4:16], ls[:], lm[:])
+}
+
+// finishLanes codes block j's elements with the rounded scales and packs them. A
+// sub-block whose scale is rounded to 0 keeps the search's codes.
+func (t *scaledType) finishLanes(s *affineLanes, c *scaleLanes, out []byte, x []float32, j int) {
+	var codes [superBlock]uint8
+	recodeAffine256(&codes, &x[0], &c.products[0][j], &c.products[0][4+j], uint8(s.top))
 	for i := range 8 {
-		b.scales[i], b.mins[i], b.sums[i] = s.scale[8*j+i], -s.low[8*j+i], 0+s.sumW[8*j+i]
-	}
-	d, m := t.putScales(&b, out, weighted)
-	var scale, low [8]float32
-	for i := range scale {
-		scale[i], low[i] = float32(d*float32(b.ls[i])), float32(m*float32(b.lm[i]))
-	}
-	recodeAffine256(&b.codes, &x[0], &scale, &low, uint8(s.top))
-	for i, v := range scale {
-		if v == 0 {
-			quantizeCodes(b.codes[32*i:32*i+32], x[32*i:32*i+32], s.inv[8*j+i], s.base[8*j+i], s.top)
+		if c.products[i][j] == 0 {
+			quantizeCodes(codes[32*i:32*i+32], x[32*i:32*i+32], s.inv[8*j+i], s.base[8*j+i], s.top)
 		}
 	}
 	if t.grid.top == 31 {
-		packFive256(&out[16], &b.codes)
+		packFive256(&out[16], &codes)
 	} else {
-		packFour256(&out[16], &b.codes)
+		packFour256(&out[16], &codes)
 	}
 }
 
 //go:noescape
 func affine256(s *affineLanes, numerators *float32, n int, top float32, lanes int) (bad uint32)
+
+//go:noescape
+func affine512(s *affineLanes, numerators *float32, n, free int, top float32) (bad uint32)
 
 //go:noescape
 func weighMagnitude256(s *affineLanes, lanes int)
@@ -146,7 +198,13 @@ func transpose256(dst, src *float32, to, from, n int)
 func sumSquares256(sums *[4]float32, x *float32, n int)
 
 //go:noescape
-func recodeAffine256(codes *[256]uint8, x *float32, scale, low *[8]float32, top uint8)
+func recodeAffine256(codes *[256]uint8, x *float32, scale, low *float32, top uint8)
+
+//go:noescape
+func codeScales256(s *scaleLanes)
+
+//go:noescape
+func searchScales256(s *scaleLanes, numerators *[9]float32)
 
 //go:noescape
 func packFour256(dst *byte, codes *[256]uint8)
