@@ -179,15 +179,19 @@ func (c *conversion) add(p planned) error {
 	if err != nil {
 		return err
 	}
-	r := &c.report
-	r.Tensors = append(r.Tensors, TensorReport{p.name, p.from, typ.String(), p.shape, size, fallback, source.Imatrix != nil})
-	r.Parameters += info.Elements()
+	c.report.add(TensorReport{p.name, p.from, typ.String(), p.shape, 0, fallback, source.Imatrix != nil}, size)
+	return nil
+}
+
+func (r *Report) add(t TensorReport, size int64) {
+	t.Bytes = size
+	r.Tensors = append(r.Tensors, t)
+	r.Parameters += TensorInfo{Shape: t.Shape}.Elements()
 	r.Bytes += size
-	r.BytesByType[typ.String()] += size
-	if fallback {
+	r.BytesByType[t.Type] += size
+	if t.Fallback {
 		r.Fallbacks++
 	}
-	return nil
 }
 
 func (c *conversion) source(name string) Source {
