@@ -206,9 +206,8 @@ func (k *kernels) packAll(dst []float32, o operand, width, lanes, depth int) {
 // attendTile computes the queries from t0 on of one head.
 func (d *Device) attendTile(w *worker, f *flash, head, t0 int, kp, vp []float32) {
 	h, rows := f.heads.D, min(d.queryTile(), f.n-t0)
-	q := w.scratch.floats(slotA, d.queryTile()*h)
-	d.kern.packAll(q, byLane(f.q[t0*f.ldq+head*h:], f.ldq), d.kern.mr, rows, h)
-	s, p := w.scratch.floats(slotS, rows*keyBlock), w.scratch.floats(slotP, d.queryTile()*keyBlock)
+	q := d.tileRows(w, slotA, f.q[t0*f.ldq+head*h:], f.ldq, rows, h)
+	s := w.scratch.floats(slotS, rows*keyBlock)
 	o, stat := w.scratch.floats(slotO, rows*h), w.scratch.floats(slotD, 2*rows)
 	clear(o)
 	top, sum := stat[:rows], stat[rows:]
@@ -217,15 +216,14 @@ func (d *Device) attendTile(w *worker, f *flash, head, t0 int, kp, vp []float32)
 	}
 	end := f.past + t0 + rows
 	scale := float32(1 / math.Sqrt(float64(h)))
-	for j := f.first(t0) / keyBlock * keyBlock; j < end; j += keyBlock {
+	for j := f.first(t0) / d.kern.nr * d.kern.nr; j < end; j += keyBlock {
 		keys := min(keyBlock, end-j)
 		d.panels(w, q, kp[j*h:], tileGrid{c: s, ldc: keyBlock, rows: rows, cols: keys, k: h, alpha: scale})
 		for i := range rows {
 			lo, hi := max(f.first(t0+i)-j, 0), min(f.past+t0+i+1-j, keys)
 			d.fold(s[i*keyBlock:][:keys], o[i*h:][:h], lo, hi, &top[i], &sum[i])
 		}
-		d.kern.packAll(p, byLane(s, keyBlock), d.kern.mr, rows, keys)
-		d.weigh(w, o, h, p, vp, f.keys(), j, rows, keys)
+		d.weigh(w, o, h, rowPanel(s, keyBlock), vp, f.keys(), j, rows, keys)
 	}
 	f.finish(o, top, sum, head, t0)
 }
@@ -248,9 +246,20 @@ func (d *Device) fold(s, o []float32, lo, hi int, top, sum *float32) {
 	*sum += d.kern.expSum(s[lo:hi], s[lo:hi], *top)
 }
 
-// weigh adds packed scores [rows, keys] times values [keys, D] to o; vp is
+// tileRows returns rows of a query tile as a left operand: where they lie, or
+// packed into slot if they would fall on one set of the cache.
+func (d *Device) tileRows(w *worker, slot int, f []float32, ld, rows, depth int) panel {
+	if ld%sameSet != 0 {
+		return rowPanel(f, ld)
+	}
+	packed := w.scratch.floats(slot, d.queryTile()*depth)
+	d.kern.packAll(packed, byLane(f, ld), d.kern.mr, rows, depth)
+	return packedPanel(packed, d.kern.mr, depth)
+}
+
+// weigh adds scores [rows, keys] times values [keys, D] to o; vp is
 // [panel of D][all keys][nr].
-func (d *Device) weigh(w *worker, o []float32, h int, p, vp []float32, all, j, rows, keys int) {
+func (d *Device) weigh(w *worker, o []float32, h int, p panel, vp []float32, all, j, rows, keys int) {
 	nr := d.kern.nr
 	for c := 0; c < h; c += nr {
 		d.panels(w, p, vp[c*all+j*nr:], tileGrid{

@@ -118,28 +118,25 @@ func (d *Device) packBack(b *flashBack, first, kvs int) *backPanels {
 // queryGrad writes dQ of the queries from t0 on of one head.
 func (d *Device) queryGrad(w *worker, b *flashBack, head, t0 int, p *backPanels, kv int) {
 	h, rows := b.heads.D, min(d.queryTile(), b.n-t0)
-	mr, size := d.kern.mr, d.queryTile()*b.heads.D
-	left := w.scratch.floats(slotA, 2*size)
-	d.kern.packAll(left[:size], byLane(b.q[t0*b.ldq+head*h:], b.ldq), mr, rows, h)
-	d.kern.packAll(left[size:], byLane(b.dout[(t0*b.heads.H+head)*h:], b.heads.H*h), mr, rows, h)
+	q := d.tileRows(w, slotA, b.q[t0*b.ldq+head*h:], b.ldq, rows, h)
+	dout := d.tileRows(w, slotP, b.dout[(t0*b.heads.H+head)*h:], b.heads.H*h, rows, h)
 	s, dp := w.scratch.floats(slotS, rows*keyBlock), w.scratch.floats(slotX, rows*keyBlock)
-	packed, dq := w.scratch.floats(slotP, d.queryTile()*keyBlock), w.scratch.floats(slotO, rows*h)
+	dq := w.scratch.floats(slotO, rows*h)
 	clear(dq)
 	scale := float32(1 / math.Sqrt(float64(h)))
 	end := t0 + rows
-	for j := b.first(t0) / keyBlock * keyBlock; j < end; j += keyBlock {
+	for j := b.first(t0) / d.kern.nr * d.kern.nr; j < end; j += keyBlock {
 		keys := min(keyBlock, end-j)
 		g := tileGrid{c: s, ldc: keyBlock, rows: rows, cols: keys, k: h, alpha: scale}
-		d.panels(w, left[:size], p.kL[kv][j*h:], g)
+		d.panels(w, q, p.kL[kv][j*h:], g)
 		g.c, g.alpha = dp, 1
-		d.panels(w, left[size:], p.vL[kv][j*h:], g)
+		d.panels(w, dout, p.vL[kv][j*h:], g)
 		for i := range rows {
 			t := t0 + i
 			lo, hi := max(b.first(t)-j, 0), min(t+1-j, keys)
 			d.scoreGrad(s[i*keyBlock:][:keys], dp[i*keyBlock:][:keys], lo, hi, b.lse[t*b.heads.H+head], b.delta[t*b.heads.H+head], scale)
 		}
-		d.kern.packAll(packed, byLane(dp, keyBlock), mr, rows, keys)
-		d.weigh(w, dq, h, packed, p.kD[kv], b.n, j, rows, keys)
+		d.weigh(w, dq, h, rowPanel(dp, keyBlock), p.kD[kv], b.n, j, rows, keys)
 	}
 	for i := range rows {
 		copy(b.dqkv[(t0+i)*b.ldq+head*h:][:h], dq[i*h:])
@@ -169,30 +166,27 @@ func (d *Device) scoreGrad(s, dp []float32, lo, hi int, lse, delta, scale float3
 // follow in order.
 func (d *Device) keyGrad(w *worker, b *flashBack, kv, j0 int, p *backPanels, slot int) {
 	h, rows := b.heads.D, min(d.queryTile(), b.n-j0)
-	mr, size, group := d.kern.mr, d.queryTile()*b.heads.D, b.heads.H/b.heads.K
-	left := w.scratch.floats(slotA, 2*size)
-	d.kern.packAll(left[:size], byLane(b.k[j0*b.ldkv+kv*h:], b.ldkv), mr, rows, h)
-	d.kern.packAll(left[size:], byLane(b.v[j0*b.ldkv+kv*h:], b.ldkv), mr, rows, h)
+	group := b.heads.H / b.heads.K
+	k := d.tileRows(w, slotA, b.k[j0*b.ldkv+kv*h:], b.ldkv, rows, h)
+	v := d.tileRows(w, slotP, b.v[j0*b.ldkv+kv*h:], b.ldkv, rows, h)
 	s, dp := w.scratch.floats(slotS, rows*keyBlock), w.scratch.floats(slotX, rows*keyBlock)
-	packed, sum := w.scratch.floats(slotP, d.queryTile()*keyBlock), w.scratch.floats(slotO, 2*rows*h)
+	sum := w.scratch.floats(slotO, 2*rows*h)
 	clear(sum)
 	dk, dv := sum[:rows*h], sum[rows*h:]
 	scale, end := float32(1/math.Sqrt(float64(h))), b.last(j0+rows-1)
 	for i := range group {
 		head, at := kv*group+i, slot*group+i
-		for t0 := j0 / keyBlock * keyBlock; t0 < end; t0 += keyBlock {
+		for t0 := j0 / d.kern.nr * d.kern.nr; t0 < end; t0 += keyBlock {
 			n := min(keyBlock, end-t0)
 			g := tileGrid{c: s, ldc: keyBlock, rows: rows, cols: n, k: h, alpha: scale}
-			d.panels(w, left[:size], p.qL[at][t0*h:], g)
+			d.panels(w, k, p.qL[at][t0*h:], g)
 			g.c, g.alpha = dp, 1
-			d.panels(w, left[size:], p.oL[at][t0*h:], g)
+			d.panels(w, v, p.oL[at][t0*h:], g)
 			for r := range rows {
 				d.keyScores(b, s[r*keyBlock:][:n], dp[r*keyBlock:][:n], head, j0+r, t0, scale)
 			}
-			d.kern.packAll(packed, byLane(s, keyBlock), mr, rows, n)
-			d.weigh(w, dv, h, packed, p.oD[at], b.n, t0, rows, n)
-			d.kern.packAll(packed, byLane(dp, keyBlock), mr, rows, n)
-			d.weigh(w, dk, h, packed, p.qD[at], b.n, t0, rows, n)
+			d.weigh(w, dv, h, rowPanel(s, keyBlock), p.oD[at], b.n, t0, rows, n)
+			d.weigh(w, dk, h, rowPanel(dp, keyBlock), p.qD[at], b.n, t0, rows, n)
 		}
 	}
 	for r := range rows {

@@ -63,21 +63,11 @@ func (e lossPass) chunk(tokens []int) {
 	}
 	z := d.scratch.floats(slotZ, n*v)
 	d.multiply(product{m: n, n: v, k: cols, a: byLane(x, cols), b: e.head.lanes(), c: z, ldc: v, alpha: 1})
+	d.pool.run(n, func(_ *worker, i int) { e.softmax(z[i*v:(i+1)*v], tokens[i]) })
 	if e.dh == nil {
-		d.pool.run(n, func(_ *worker, i int) { e.softmax(z[i*v:(i+1)*v], tokens[i]) })
 		return
 	}
-	back := product{m: n, n: cols, k: v, a: byLane(z, v), b: e.head.depth(), c: x, ldc: cols, alpha: 1}
-	l := d.newLeft(back, d.grid())
-	d.pool.run(l.panels, func(_ *worker, panel int) {
-		for i := panel * l.g.mr; i < min(n, (panel+1)*l.g.mr); i++ {
-			e.softmax(z[i*v:(i+1)*v], tokens[i])
-		}
-		for k := 0; k < v; k += depthBlock { // while the rows are in the cache
-			l.pack(panel, k/depthBlock)
-		}
-	})
-	d.multiplyLeft(back, l.dst)
+	d.multiply(product{m: n, n: cols, k: v, a: byLane(z, v), b: e.head.depth(), c: x, ldc: cols, alpha: 1})
 	for i, t := range tokens {
 		copy(e.dh[t*cols:(t+1)*cols], x[i*cols:])
 	}

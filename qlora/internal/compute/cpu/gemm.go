@@ -27,32 +27,32 @@ const (
 	minTasks   = 16  // that a product splits into when it can
 )
 
-// multiply runs p on all workers. The left side is packed whole, once; a task
-// packs its own part of the right side.
+// multiply runs p on all workers. The left side is packed whole, once, unless it
+// can be read where it lies; a task packs its own part of the right side.
 func (d *Device) multiply(p product) {
 	if p.m == 0 || p.n == 0 {
 		return
 	}
-	d.multiplyLeft(p, d.packLeft(p, d.grid(), false))
+	d.multiplyLeft(p, d.leftOf(p))
 }
 
 func (d *Device) grid() grid { return grid{mr: d.kern.mr, nr: d.kern.nr, pack: d.kern.pack} }
 
-// multiplyLeft is multiply with the left side packed already: products that
-// share it pack it once.
-func (d *Device) multiplyLeft(p product, packed []float32) {
+// multiplyLeft is multiply with the left side ready: products that share it
+// prepare it once.
+func (d *Device) multiplyLeft(p product, l leftSide) {
 	if p.m == 0 || p.n == 0 {
 		return
 	}
 	if parts := depthParts(p); parts > 1 {
-		d.multiplyDeep(p, packed, parts)
+		d.multiplyDeep(p, l, parts)
 		return
 	}
 	rows, cols := d.grid().split(p)
 	across := (p.n + cols - 1) / cols
 	d.pool.run(across*((p.m+rows-1)/rows), func(w *worker, task int) {
 		i, j := task/across*rows, task%across*cols
-		d.block(w, p, packed, span{i, min(rows, p.m-i)}, span{j, min(cols, p.n-j)}, span{0, p.k})
+		d.block(w, p, l, span{i, min(rows, p.m-i)}, span{j, min(cols, p.n-j)}, span{0, p.k})
 	})
 }
 
@@ -68,14 +68,14 @@ func depthParts(p product) int {
 
 // multiplyDeep computes parts of the sum in memory of their own and adds them in
 // order.
-func (d *Device) multiplyDeep(p product, packed []float32, parts int) {
+func (d *Device) multiplyDeep(p product, l leftSide, parts int) {
 	size, per := p.m*p.n, roundUp((p.k+parts-1)/parts, depthBlock)
 	parts = (p.k + per - 1) / per
 	sums := d.scratch.floats(slotDeep, parts*size)
 	d.pool.run(parts, func(w *worker, i int) {
 		part := p
 		part.c, part.ldc, part.add = sums[i*size:], p.n, false
-		d.block(w, part, packed, span{0, p.m}, span{0, p.n}, span{i * per, min(per, p.k-i*per)})
+		d.block(w, part, l, span{0, p.m}, span{0, p.n}, span{i * per, min(per, p.k-i*per)})
 	})
 	d.pool.rows(p.m, parts*p.n, func(_ *worker, lo, hi int) {
 		for r := lo; r < hi; r++ {
@@ -125,55 +125,78 @@ func flip(panel []float32) {
 
 func roundUp(n, unit int) int { return (n + unit - 1) / unit * unit }
 
+// leftSide is the left operand of a product: packed whole, or where it lies.
+type leftSide struct {
+	f     []float32
+	ld    int // distance of rows where they lie, 0 when packed
+	lanes int // of all panels, when packed
+	mr    int
+}
+
+// sameSet is the distance in floats at which rows fall on one set of the first
+// cache: read side by side they would drive each other out.
+const sameSet = 1024
+
+// leftOf returns the left side of p. Rows of float32 are read where they lie:
+// the micro-kernel takes one number of each at a time either way.
+func (d *Device) leftOf(p product) leftSide {
+	if p.a.f != nil && !p.a.deep && p.a.ld%sameSet != 0 {
+		return leftSide{f: p.a.f, ld: p.a.ld, mr: d.kern.mr}
+	}
+	return leftSide{f: d.packLeft(p, d.grid(), false), lanes: roundUp(p.m, d.kern.mr), mr: d.kern.mr}
+}
+
+// block returns the rows from row on of one depth block.
+func (l leftSide) block(row, k0, k int) panel {
+	if l.ld > 0 {
+		return panel{f: l.f[row*l.ld+k0:], pitch: l.ld, at: strides{l.ld, 1}}
+	}
+	return packedPanel(l.f[l.lanes*k0+row*k:], l.mr, k)
+}
+
+// panel is consecutive rows of a left operand: row i begins at f[i·pitch] if i is
+// a multiple of mr.
+type panel struct {
+	f     []float32
+	pitch int
+	at    strides
+}
+
+func packedPanel(f []float32, mr, k int) panel { return panel{f: f, pitch: k, at: strides{1, mr}} }
+
+// rowPanel is rows of float32 where they lie, ld apart.
+func rowPanel(f []float32, ld int) panel { return panel{f: f, pitch: ld, at: strides{ld, 1}} }
+
 // packLeft packs A as [depth block][panel of mr lanes][k][mr]; with offset it
 // adds 128 to each byte.
 func (d *Device) packLeft(p product, g grid, offset bool) []float32 {
-	l := d.newLeft(p, g)
-	blocks := (p.k + depthBlock - 1) / depthBlock
-	d.pool.rows(l.panels*blocks, g.mr*min(p.k, depthBlock), func(_ *worker, lo, hi int) {
+	panels, blocks := (p.m+g.mr-1)/g.mr, (p.k+depthBlock-1)/depthBlock
+	dst := d.scratch.floats(slotA, panels*g.mr*p.k)
+	d.pool.rows(panels*blocks, g.mr*min(p.k, depthBlock), func(_ *worker, lo, hi int) {
 		for i := lo; i < hi; i++ {
-			panel := l.pack(i%l.panels, i/l.panels)
+			k0, l0 := i/panels*depthBlock, i%panels*g.mr
+			k := min(depthBlock, p.k-k0)
+			part := dst[panels*g.mr*k0+l0*k:][:g.mr*k]
+			g.pack(p.a, part, g.mr, l0, min(g.mr, p.m-l0), k0, k)
 			if offset {
-				flip(panel)
+				flip(part)
 			}
 		}
 	})
-	return l.dst
-}
-
-// left is the packed left side in the making.
-type left struct {
-	p      product
-	g      grid
-	panels int
-	dst    []float32
-}
-
-func (d *Device) newLeft(p product, g grid) left {
-	panels := (p.m + g.mr - 1) / g.mr
-	return left{p, g, panels, d.scratch.floats(slotA, panels*g.mr*p.k)}
-}
-
-// pack packs one panel of one depth block.
-func (l left) pack(panel, block int) []float32 {
-	k0, l0, mr := block*depthBlock, panel*l.g.mr, l.g.mr
-	k := min(depthBlock, l.p.k-k0)
-	dst := l.dst[l.panels*mr*k0+l0*k:][:mr*k]
-	l.g.pack(l.p.a, dst, mr, l0, min(mr, l.p.m-l0), k0, k)
 	return dst
 }
 
 // block computes the sum over depth of rows and columns of C. depth starts at a
 // multiple of depthBlock.
-func (d *Device) block(w *worker, p product, left []float32, row, col, depth span) {
-	nr, whole := d.kern.nr, roundUp(p.m, d.kern.mr)
+func (d *Device) block(w *worker, p product, l leftSide, row, col, depth span) {
+	nr := d.kern.nr
 	right := w.scratch.floats(slotB, roundUp(col.n, nr)*depthBlock)
 	for k0 := depth.at; k0 < depth.at+depth.n; k0 += depthBlock {
 		k := min(depthBlock, p.k-k0)
-		for l := 0; l < col.n; l += nr {
-			d.kern.pack(p.b, right[l*k:], nr, col.at+l, min(nr, col.n-l), k0, k)
+		for j := 0; j < col.n; j += nr {
+			d.kern.pack(p.b, right[j*k:], nr, col.at+j, min(nr, col.n-j), k0, k)
 		}
-		d.panels(w, left[whole*k0+row.at*k:], right, tileGrid{
+		d.panels(w, l.block(row.at, k0, k), right, tileGrid{
 			c: p.c[row.at*p.ldc+col.at:], ldc: p.ldc, rows: row.n, cols: col.n, k: k, alpha: p.alpha, add: p.add || k0 > depth.at,
 		})
 	}
@@ -189,21 +212,45 @@ type tileGrid struct {
 	add        bool
 }
 
-// panels multiplies consecutive panels a [rows/mr][k][mr] and b [cols/nr][k][nr].
-func (d *Device) panels(w *worker, a, b []float32, g tileGrid) {
+// panels multiplies rows of a with consecutive panels b [cols/nr][k][nr].
+func (d *Device) panels(w *worker, a panel, b []float32, g tileGrid) {
 	mr, nr := d.kern.mr, d.kern.nr
+	whole := g.rows / mr * mr
 	for j := 0; j < g.cols; j += nr {
-		for i := 0; i < g.rows; i += mr {
-			pa, pb := a[i*g.k:], b[j*g.k:]
-			if i+mr <= g.rows && j+nr <= g.cols {
-				d.kern.tile(g.c[i*g.ldc+j:], g.ldc, pa, pb, g.k, g.alpha, g.add)
+		pb := b[j*g.k:]
+		for i := 0; i < whole; i += mr {
+			if j+nr <= g.cols {
+				d.kern.tile(g.c[i*g.ldc+j:], g.ldc, a.f[i*a.pitch:], a.at, pb, g.k, g.alpha, g.add)
 				continue
 			}
-			t := w.scratch.floats(slotTile, mr*nr)
-			d.kern.tile(t, nr, pa, pb, g.k, g.alpha, false)
-			g.edge(t, nr, i, min(mr, g.rows-i), j, min(nr, g.cols-j))
+			d.edgeTile(w, a.f[i*a.pitch:], a.at, pb, g, i, mr, j)
 		}
 	}
+	if whole < g.rows {
+		d.lastRows(w, a, b, g, whole)
+	}
+}
+
+// lastRows is panels for the rows that do not fill a tile: packed, they have
+// zeros behind them.
+func (d *Device) lastRows(w *worker, a panel, b []float32, g tileGrid, i int) {
+	rows, f, at := g.rows-i, a.f[i*a.pitch:], a.at
+	if at.step == 1 && at.row != 1 {
+		packed := w.scratch.floats(slotEdge, d.kern.mr*g.k)
+		d.kern.pack(byLane(f, at.row), packed, d.kern.mr, 0, rows, 0, g.k)
+		f, at = packed, strides{1, d.kern.mr}
+	}
+	for j := 0; j < g.cols; j += d.kern.nr {
+		d.edgeTile(w, f, at, b[j*g.k:], g, i, rows, j)
+	}
+}
+
+// edgeTile computes a tile that C has only a part of.
+func (d *Device) edgeTile(w *worker, f []float32, at strides, b []float32, g tileGrid, i, rows, j int) {
+	nr := d.kern.nr
+	t := w.scratch.floats(slotTile, d.kern.mr*nr)
+	d.kern.tile(t, nr, f, at, b, g.k, g.alpha, false)
+	g.edge(t, nr, i, rows, j, min(nr, g.cols-j))
 }
 
 // edge moves the valid part of a tile into C.

@@ -7,9 +7,10 @@ type kernels struct {
 	name   string
 	mr, nr int // micro-tile of the float32 product
 
-	// tile computes alpha·A·B for packed panels a [k][mr] and b [k][nr] and
-	// writes it to c, rows ldc apart, or adds it where add is set.
-	tile func(c []float32, ldc int, a, b []float32, k int, alpha float32, add bool)
+	// tile computes alpha·A·B for mr rows of a, laid out as at says, and a packed
+	// panel b [k][nr], and writes it to c, rows ldc apart, or adds it where add is
+	// set.
+	tile func(c []float32, ldc int, a []float32, at strides, b []float32, k int, alpha float32, add bool)
 
 	pack func(o operand, dst []float32, width, l0, lanes, k0, k int)
 
@@ -35,6 +36,18 @@ type kernels struct {
 	ceiling func(rounds int) int
 }
 
+// strides says where the elements of a left operand lie: rows row floats apart,
+// steps of depth step.
+type strides struct{ row, step int }
+
+// span is the floats from the first to the last element of rows × depth.
+func (s strides) span(rows, depth int) int {
+	if depth == 0 {
+		return 0
+	}
+	return (rows-1)*s.row + (depth-1)*s.step + 1
+}
+
 // goKernels is the portable path.
 func goKernels() kernels {
 	return kernels{
@@ -46,12 +59,14 @@ func goKernels() kernels {
 }
 
 // tileGo is a 4x4 micro-kernel whose sums stay in registers.
-func tileGo(c []float32, ldc int, a, b []float32, k int, alpha float32, add bool) {
+func tileGo(c []float32, ldc int, a []float32, at strides, b []float32, k int, alpha float32, add bool) {
 	var s [16]float32
 	for half := range 2 { // two rows at a time: 8 sums, 2 left, 4 right values
 		var s0, s1, s2, s3, t0, t1, t2, t3 float32
+		i := 2 * half * at.row
 		for p := range k {
-			x, y := a[4*p+2*half], a[4*p+2*half+1]
+			x, y := a[i], a[i+at.row]
+			i += at.step
 			r := b[4*p : 4*p+4 : 4*p+4]
 			s0 += x * r[0]
 			s1 += x * r[1]

@@ -20,9 +20,9 @@ func available() []kernels {
 func avx2Kernels() kernels {
 	k := goKernels()
 	k.name, k.mr, k.nr, k.pack = "avx2", 6, 16, packAVX2.pack
-	k.tile = func(c []float32, ldc int, a, b []float32, depth int, alpha float32, add bool) {
-		_, _, _ = c[5*ldc+15], a[:6*depth], b[:16*depth]
-		tile6x16(&c[0], ldc, first(a), first(b), depth, alpha, add)
+	k.tile = func(c []float32, ldc int, a []float32, at strides, b []float32, depth int, alpha float32, add bool) {
+		_, _, _ = c[5*ldc+15], a[:at.span(6, depth)], b[:16*depth]
+		tile6x16(&c[0], ldc, first(a), at.row, at.step, first(b), depth, alpha, add)
 	}
 	vectors256(&k)
 	k.quantise = quantise256
@@ -39,9 +39,9 @@ func avx2Kernels() kernels {
 func avx512Kernels() kernels {
 	k := goKernels()
 	k.name, k.mr, k.nr, k.pack = "avx512", 14, 32, packAVX512.pack
-	k.tile = func(c []float32, ldc int, a, b []float32, depth int, alpha float32, add bool) {
-		_, _, _ = c[13*ldc+31], a[:14*depth], b[:32*depth]
-		tile14x32(&c[0], ldc, first(a), first(b), depth, alpha, add)
+	k.tile = func(c []float32, ldc int, a []float32, at strides, b []float32, depth int, alpha float32, add bool) {
+		_, _, _ = c[13*ldc+31], a[:at.span(14, depth)], b[:32*depth]
+		tile14x32(&c[0], ldc, first(a), at.row, at.step, first(b), depth, alpha, add)
 	}
 	vectors256(&k)
 	scaleSums256 := k.scaleSums
@@ -60,10 +60,10 @@ func avx512Kernels() kernels {
 }
 
 //go:noescape
-func tile14x32(c *float32, ldc int, a, b *float32, k int, alpha float32, add bool)
+func tile14x32(c *float32, ldc int, a *float32, ra, ka int, b *float32, k int, alpha float32, add bool)
 
 //go:noescape
-func tile6x16(c *float32, ldc int, a, b *float32, k int, alpha float32, add bool)
+func tile6x16(c *float32, ldc int, a *float32, ra, ka int, b *float32, k int, alpha float32, add bool)
 
 //go:noescape
 func fma512(n int)

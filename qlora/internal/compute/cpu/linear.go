@@ -55,8 +55,9 @@ func (d *Device) Linear(y, residual compute.Buffer, x compute.Activation, w comp
 	}
 }
 
-// base computes y = x Wᵀ, or adds it, and returns x packed if it had to pack it.
-func (d *Device) base(y []float32, x activation, w *weight, n int, add bool) (left []float32) {
+// base computes y = x Wᵀ, or adds it, and returns x as the left side of a product
+// if it was one.
+func (d *Device) base(y []float32, x activation, w *weight, n int, add bool) (left *leftSide) {
 	switch {
 	case w.format == compute.FormatInt8:
 		d.baseInt8(y, x, w, n, add)
@@ -64,8 +65,9 @@ func (d *Device) base(y []float32, x activation, w *weight, n int, add bool) (le
 		d.baseFew(y, x.x, w, n, add)
 	default:
 		p := product{m: n, n: w.rows, k: w.cols, a: byLane(x.x, w.cols), b: w.lanes(), c: y, ldc: w.rows, alpha: 1, add: add}
-		left = d.packLeft(p, d.grid(), false)
-		d.multiplyLeft(p, left)
+		l := d.leftOf(p)
+		d.multiplyLeft(p, l)
+		left = &l
 	}
 	return left
 }
@@ -104,15 +106,15 @@ func (d *Device) dotRow(x []float32, w *weight, o int, widened []float32) float3
 	}
 }
 
-// lowRank computes u = dropout(x) Aᵀ and adds scale·u Bᵀ to y. left is x packed,
-// or nil.
-func (d *Device) lowRank(y, u, x []float32, w *weight, p *pair, n int, left []float32) {
+// lowRank computes u = dropout(x) Aᵀ and adds scale·u Bᵀ to y. left is x, or nil.
+func (d *Device) lowRank(y, u, x []float32, w *weight, p *pair, n int, left *leftSide) {
 	down := product{m: n, n: p.r, k: w.cols, b: byLane(p.a, w.cols), c: u, ldc: p.r, alpha: 1}
 	if left == nil || p.rnd != nil {
 		down.a = byLane(d.dropped(x, w.cols, p, n), w.cols)
-		left = d.packLeft(down, d.grid(), false)
+		d.multiply(down)
+	} else {
+		d.multiplyLeft(down, *left)
 	}
-	d.multiplyLeft(down, left)
 	d.multiply(product{m: n, n: w.rows, k: p.r, a: byLane(u, p.r), b: byLane(p.b, p.r), c: y, ldc: w.rows, alpha: p.scale, add: true})
 }
 
@@ -149,7 +151,7 @@ func (d *Device) LinearBackward(dx, dy compute.Buffer, x compute.Activation, w c
 		return
 	}
 	down := product{m: n, n: wt.cols, k: wt.rows, a: byLane(gout, wt.rows), b: wt.depth(), c: gin, ldc: wt.cols, alpha: 1}
-	left := d.packLeft(down, d.grid(), false)
+	left := d.leftOf(down)
 	if gin != nil {
 		d.multiplyLeft(down, left)
 	}
@@ -160,8 +162,8 @@ func (d *Device) LinearBackward(dx, dy compute.Buffer, x compute.Activation, w c
 
 // lowRankBackward adds to the adapter's gradients and, unless dx is nil, to dx:
 // with s the scale, dB += s dyᵀu, du = s dy B, dA += duᵀ dropout(x),
-// dx += dropout'(du A). left is dy packed.
-func (d *Device) lowRankBackward(dx, dy, x, u, ga, gb []float32, w *weight, p *pair, n int, left []float32) {
+// dx += dropout'(du A). left is dy.
+func (d *Device) lowRankBackward(dx, dy, x, u, ga, gb []float32, w *weight, p *pair, n int, left leftSide) {
 	du := d.scratch.floats(slotU, n*p.r)
 	d.multiplyLeft(product{m: n, n: p.r, k: w.rows, b: byDepth(p.b, p.r), c: du, ldc: p.r, alpha: p.scale}, left)
 	d.multiply(product{m: w.rows, n: p.r, k: n, a: byDepth(dy, w.rows), b: byDepth(u, p.r), c: gb, ldc: p.r, alpha: p.scale, add: true})

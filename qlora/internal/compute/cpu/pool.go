@@ -66,6 +66,7 @@ const (
 	slotA    = iota // packed left operand
 	slotB           // packed right operand
 	slotTile        // one micro-tile
+	slotEdge        // last rows of a left operand, packed
 	slotX           // dropped-out input, adapter path
 	slotU           // gradient at the adapter's inner activation
 	slotK           // packed keys

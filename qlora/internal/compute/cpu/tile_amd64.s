@@ -6,29 +6,34 @@
 // registers: each step of k loads one row of B and broadcasts the elements of
 // one column of A, so that loads stay below one an FMA.
 
-// One row of a 14x32 tile: two registers of sums.
-#define ROW512(off, lo, hi) \
-	VBROADCASTSS off(SI), Z30; \
+// One row of a 14x32 tile: two registers of sums. The rows of A are addressed
+// from every fifth of them: base, base+ra, base+2ra, base+3ra, base+4ra, with ra
+// in R9 and 3ra in R10.
+#define ROW512(addr, lo, hi) \
+	VBROADCASTSS addr, Z30; \
 	VFMADD231PS  Z28, Z30, lo; \
 	VFMADD231PS  Z29, Z30, hi
 
-#define STEP512(a, b) \
-	VMOVUPS (b)(DI), Z28;        \
-	VMOVUPS (b+64)(DI), Z29;     \
-	ROW512((a+0), Z0, Z1);       \
-	ROW512((a+4), Z2, Z3);       \
-	ROW512((a+8), Z4, Z5);       \
-	ROW512((a+12), Z6, Z7);      \
-	ROW512((a+16), Z8, Z9);      \
-	ROW512((a+20), Z10, Z11);    \
-	ROW512((a+24), Z12, Z13);    \
-	ROW512((a+28), Z14, Z15);    \
-	ROW512((a+32), Z16, Z17);    \
-	ROW512((a+36), Z18, Z19);    \
-	ROW512((a+40), Z20, Z21);    \
-	ROW512((a+44), Z22, Z23);    \
-	ROW512((a+48), Z24, Z25);    \
-	ROW512((a+52), Z26, Z27)
+#define STEP512(b) \
+	VMOVUPS (b)(DI), Z28;          \
+	VMOVUPS (b+64)(DI), Z29;       \
+	ROW512((SI), Z0, Z1);          \
+	ROW512((SI)(R9*1), Z2, Z3);    \
+	ROW512((SI)(R9*2), Z4, Z5);    \
+	ROW512((SI)(R10*1), Z6, Z7);   \
+	ROW512((SI)(R9*4), Z8, Z9);    \
+	ADDQ R13, SI;                  \
+	ROW512((R11), Z10, Z11);       \
+	ROW512((R11)(R9*1), Z12, Z13); \
+	ROW512((R11)(R9*2), Z14, Z15); \
+	ROW512((R11)(R10*1), Z16, Z17); \
+	ROW512((R11)(R9*4), Z18, Z19); \
+	ADDQ R13, R11;                 \
+	ROW512((R12), Z20, Z21);       \
+	ROW512((R12)(R9*1), Z22, Z23); \
+	ROW512((R12)(R9*2), Z24, Z25); \
+	ROW512((R12)(R10*1), Z26, Z27); \
+	ADDQ R13, R12
 
 #define CLEAR512(r) VPXORD r, r, r
 
@@ -48,14 +53,26 @@
 	VMOVUPS     Z29, 64(DX);   \
 	ADDQ        R8, DX
 
-// func tile14x32(c *float32, ldc int, a, b *float32, k int, alpha float32, add bool)
-TEXT ·tile14x32(SB), NOSPLIT, $0-45
-	MOVQ c+0(FP), DX
-	MOVQ ldc+8(FP), R8
-	MOVQ a+16(FP), SI
-	MOVQ b+24(FP), DI
-	MOVQ k+32(FP), CX
-	SHLQ $2, R8
+// ADDRESS loads the arguments: rows of A are ra apart, steps of its depth ka.
+#define ADDRESS \
+	MOVQ c+0(FP), DX;    \
+	MOVQ ldc+8(FP), R8;  \
+	MOVQ a+16(FP), SI;   \
+	MOVQ ra+24(FP), R9;  \
+	MOVQ ka+32(FP), R13; \
+	MOVQ b+40(FP), DI;   \
+	MOVQ k+48(FP), CX;   \
+	SHLQ $2, R8;         \
+	SHLQ $2, R9;         \
+	SHLQ $2, R13;        \
+	LEAQ (R9)(R9*2), R10
+
+// func tile14x32(c *float32, ldc int, a *float32, ra, ka int, b *float32, k int, alpha float32, add bool)
+TEXT ·tile14x32(SB), NOSPLIT, $0-61
+	ADDRESS
+	LEAQ (R9)(R9*4), AX
+	LEAQ (SI)(AX*1), R11
+	LEAQ (SI)(AX*2), R12
 	CLEAR512(Z0)
 	CLEAR512(Z1)
 	CLEAR512(Z2)
@@ -88,9 +105,8 @@ TEXT ·tile14x32(SB), NOSPLIT, $0-45
 	JLT  last512
 
 pair512:
-	STEP512(0, 0)
-	STEP512(56, 128)
-	ADDQ $112, SI
+	STEP512(0)
+	STEP512(128)
 	ADDQ $256, DI
 	SUBQ $2, CX
 	JGE  pair512
@@ -98,11 +114,11 @@ pair512:
 last512:
 	ADDQ $2, CX
 	JEQ  done512
-	STEP512(0, 0)
+	STEP512(0)
 
 done512:
-	VBROADCASTSS alpha+40(FP), Z31
-	MOVBLZX add+44(FP), AX
+	VBROADCASTSS alpha+56(FP), Z31
+	MOVBLZX add+60(FP), AX
 	TESTL AX, AX
 	JNE   add512
 	PUT512(Z0, Z1)
@@ -140,21 +156,23 @@ add512:
 	VZEROUPPER
 	RET
 
-// One row of a 6x16 tile.
-#define ROW256(off, lo, hi) \
-	VBROADCASTSS off(SI), Y14; \
+// One row of a 6x16 tile: rows 0 to 2 from SI, 3 to 5 from R11.
+#define ROW256(addr, lo, hi) \
+	VBROADCASTSS addr, Y14; \
 	VFMADD231PS  Y12, Y14, lo; \
 	VFMADD231PS  Y13, Y14, hi
 
-#define STEP256(a, b) \
-	VMOVUPS (b)(DI), Y12;      \
-	VMOVUPS (b+32)(DI), Y13;   \
-	ROW256((a+0), Y0, Y1);     \
-	ROW256((a+4), Y2, Y3);     \
-	ROW256((a+8), Y4, Y5);     \
-	ROW256((a+12), Y6, Y7);    \
-	ROW256((a+16), Y8, Y9);    \
-	ROW256((a+20), Y10, Y11)
+#define STEP256(b) \
+	VMOVUPS (b)(DI), Y12;        \
+	VMOVUPS (b+32)(DI), Y13;     \
+	ROW256((SI), Y0, Y1);        \
+	ROW256((SI)(R9*1), Y2, Y3);  \
+	ROW256((SI)(R9*2), Y4, Y5);  \
+	ADDQ R13, SI;                \
+	ROW256((R11), Y6, Y7);       \
+	ROW256((R11)(R9*1), Y8, Y9); \
+	ROW256((R11)(R9*2), Y10, Y11); \
+	ADDQ R13, R11
 
 #define PUT256(lo, hi) \
 	VMULPS  lo, Y15, lo;  \
@@ -172,14 +190,10 @@ add512:
 	VMOVUPS     Y13, 32(DX);   \
 	ADDQ        R8, DX
 
-// func tile6x16(c *float32, ldc int, a, b *float32, k int, alpha float32, add bool)
-TEXT ·tile6x16(SB), NOSPLIT, $0-45
-	MOVQ c+0(FP), DX
-	MOVQ ldc+8(FP), R8
-	MOVQ a+16(FP), SI
-	MOVQ b+24(FP), DI
-	MOVQ k+32(FP), CX
-	SHLQ $2, R8
+// func tile6x16(c *float32, ldc int, a *float32, ra, ka int, b *float32, k int, alpha float32, add bool)
+TEXT ·tile6x16(SB), NOSPLIT, $0-61
+	ADDRESS
+	LEAQ (SI)(R10*1), R11
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -196,9 +210,8 @@ TEXT ·tile6x16(SB), NOSPLIT, $0-45
 	JLT  last256
 
 pair256:
-	STEP256(0, 0)
-	STEP256(24, 64)
-	ADDQ $48, SI
+	STEP256(0)
+	STEP256(64)
 	ADDQ $128, DI
 	SUBQ $2, CX
 	JGE  pair256
@@ -206,11 +219,11 @@ pair256:
 last256:
 	ADDQ $2, CX
 	JEQ  done256
-	STEP256(0, 0)
+	STEP256(0)
 
 done256:
-	VBROADCASTSS alpha+40(FP), Y15
-	MOVBLZX add+44(FP), AX
+	VBROADCASTSS alpha+56(FP), Y15
+	MOVBLZX add+60(FP), AX
 	TESTL AX, AX
 	JNE   add256
 	PUT256(Y0, Y1)
