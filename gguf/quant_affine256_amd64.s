@@ -4,16 +4,14 @@
 #include "quant_affine_amd64.h"
 
 DATA affine256<>+0(SB)/4, $12582912.0
-DATA affine256<>+4(SB)/4, $0x7fffffff
-DATA affine256<>+8(SB)/4, $2097152.0
+DATA affine256<>+4(SB)/4, $1e-37
+DATA affine256<>+8(SB)/4, $0.000030517578125
 DATA affine256<>+12(SB)/4, $1.0
-DATA affine256<>+16(SB)/4, $0.5
-DATA affine256<>+20(SB)/4, $0.03125
-GLOBL affine256<>(SB), RODATA|NOPTR, $24
+GLOBL affine256<>(SB), RODATA|NOPTR, $16
 
 // A lane starts: low = min(x) but at most 0, inv = top/(high-low), scale = 1/inv.
-// Y11 is top. A lane of equal weights is not live. It is bad where the codes would
-// leave 0..top, that is where high-low is so small that inv overflows.
+// Y11 is top. A lane of equal weights is not live; others are bad where inv could
+// overflow.
 #define START(o, INVERSE, LOWEST, STEP, SUM) \
 	VMOVUPS (at_high+o)(DI), Y12; \
 	VXORPS  Y14, Y14, Y14; \
@@ -22,53 +20,37 @@ GLOBL affine256<>(SB), RODATA|NOPTR, $24
 	VCMPPS  $4, LOWEST, Y12, Y15; \
 	VMOVUPS Y15, (at_live+o)(DI); \
 	VSUBPS  LOWEST, Y12, Y12; \
+	VBROADCASTSS affine256<>+4(SB), Y14; \
+	VCMPPS  $5, Y12, Y14, Y14; \
+	VANDPS  Y15, Y14, Y14; \
+	VMOVUPS Y14, (at_bad+o)(DI); \
 	VDIVPS  Y12, Y11, INVERSE; \
 	VBROADCASTSS affine256<>+12(SB), Y14; \
 	VDIVPS  INVERSE, Y14, STEP; \
-	VMULPS  INVERSE, Y12, Y12; \
-	VBROADCASTSS affine256<>+16(SB), Y14; \
-	VADDPS  Y14, Y11, Y14; \
-	VCMPPS  $5, Y14, Y12, Y12; \
-	VANDPS  Y15, Y12, Y12; \
-	VMOVUPS Y12, (at_bad+o)(DI); \
 	VMOVUPS INVERSE, (at_inv+o)(DI); \
 	VMOVUPS LOWEST, (at_low+o)(DI); \
 	VMOVUPS LOWEST, (at_base+o)(DI); \
 	VMOVUPS STEP, (at_scale+o)(DI); \
 	VXORPS  SUM, SUM, SUM
 
-// Candidate CX: inv = numerator/(high-low) with the running low. R as a bit set
-// says which lanes have codes above top; lanes with a |v| over 2^21 are bad, since
-// the rounding trick fails there (and the reference's number is not a clamped one).
-#define GRID(o, INVERSE, LOWEST, L, L2, XL, R) \
+// The next candidate from its numerator: inv = numerator/(high-low) with the
+// running low. The lane is bad unless high-low > 1e-37 and > (low-least)/2^15: then
+// -2^21 < inv·(x-low) < numerator·(1+2^-22), where rounding by MAGIC is right.
+#define GRID(o, INVERSE, LOWEST) \
 	VMOVUPS (at_low+o)(DI), LOWEST; \
 	VMOVUPS (at_high+o)(DI), Y12; \
-	VMOVUPS (at_least+o)(DI), Y13; \
 	VSUBPS  LOWEST, Y12, Y12; \
-	VSUBPS  LOWEST, Y13, Y13; \
-	VBROADCASTSS (SI)(CX*4), Y14; \
-	VDIVPS  Y12, Y14, INVERSE; \
-	VBROADCASTSS affine256<>+4(SB), Y14; \
-	VMULPS  INVERSE, Y12, Y12; \
-	VMULPS  INVERSE, Y13, Y13; \
-	VANDPS  Y14, Y12, Y12; \
-	VANDPS  Y14, Y13, Y13; \
-	VMAXPS  Y12, Y13, Y12; \
-	VMOVUPS (at_live+o)(DI), Y15; \
+	VSUBPS  (at_least+o)(DI), LOWEST, Y13; \
 	VBROADCASTSS affine256<>+8(SB), Y14; \
-	VCMPPS  $5, Y14, Y12, Y13; \
-	VANDPS  Y15, Y13, Y13; \
+	VMULPS  Y14, Y13, Y13; \
+	VBROADCASTSS affine256<>+4(SB), Y14; \
+	VMAXPS  Y14, Y13, Y13; \
+	VCMPPS  $5, Y12, Y13, Y13; \
+	VANDPS  (at_live+o)(DI), Y13, Y13; \
 	VORPS   (at_bad+o)(DI), Y13, Y13; \
 	VMOVUPS Y13, (at_bad+o)(DI); \
-	VBROADCASTSS top+24(FP), Y13; \
-	VBROADCASTSS affine256<>+16(SB), Y14; \
-	VADDPS  Y14, Y13, Y13; \
-	VCMPPS  $5, Y13, Y12, Y12; \
-	VANDPS  Y15, Y12, Y12; \
-	VMOVMSKPS Y12, R; \
-	VXORPS  L, L, L; \
-	VXORPS  L2, L2, L2; \
-	VXORPS  XL, XL, XL
+	VBROADCASTSS (SI), Y14; \
+	VDIVPS  Y12, Y14, INVERSE
 
 // Weighted least squares of the candidate: L2 becomes the scale, XL the min, L is
 // cleared for the error.
@@ -122,97 +104,142 @@ GLOBL affine256<>(SB), RODATA|NOPTR, $24
 	VMOVUPS (at_bad+o)(DI), Y12; \
 	VMOVMSKPS Y12, R
 
-// func affine256(s *affineLanes, numerators *float32, n int, top float32, lanes int) (bad uint32)
-// Two groups of eight lanes at a time, so that the sum of one hides the latency of
-// the other's.
-TEXT ·affine256(SB), NOSPLIT, $0-44
+#define SUMS_FREE(off, X, T, U, INVERSE, LOWEST, L, L2, XL) \
+	AFFINE_CODE(off, X, T, INVERSE, LOWEST, Y10); \
+	AFFINE_SUMS(off, X, T, U, L, L2, XL, Y10)
+
+#define SUMS_CLAMPED(off, X, T, U, INVERSE, LOWEST, L, L2, XL) \
+	AFFINE_CODE(off, X, T, INVERSE, LOWEST, Y10); \
+	AFFINE_CLAMP(T, Y11); \
+	AFFINE_SUMS(off, X, T, U, L, L2, XL, Y10)
+
+// func affine256(s *affineLanes, numerators *float32, n, free int, top float32, lanes int)
+// (bad uint32)
+// The search over n candidates, of which the first free need no clamp above. Of two
+// groups of eight lanes one does its divisions while the other's sums keep the ports
+// busy: sums A, sums B, error A, error B.
+TEXT ·affine256(SB), NOSPLIT, $0-52
 	MOVQ s+0(FP), DI
-	MOVQ numerators+8(FP), SI
-	MOVQ n+16(FP), DX
-	MOVQ lanes+32(FP), R10
-	VBROADCASTSS affine256<>+0(SB), Y10
+	MOVQ lanes+40(FP), R10
 	XORL R12, R12
 	XORL R13, R13
+	VBROADCASTSS affine256<>+0(SB), Y10
 
 half:
-	VBROADCASTSS top+24(FP), Y11
+	MOVQ numerators+8(FP), SI
+	MOVQ n+16(FP), DX
+	MOVQ free+24(FP), R8
+	VBROADCASTSS top+32(FP), Y11
 	START(0, Y0, Y1, Y2, Y3)
-	START(32, Y4, Y5, Y6, Y7)
+	START(32, Y5, Y6, Y7, Y8)
 	MOVQ DI, AX
 	MOVQ $32, BX
 
 first:
 	AFFINE_FIRST(0, Y12, Y13, Y0, Y1, Y2, Y3, Y10)
-	AFFINE_FIRST(32, Y14, Y15, Y4, Y5, Y6, Y7, Y10)
+	AFFINE_FIRST(32, Y14, Y15, Y5, Y6, Y7, Y8, Y10)
 	ADDQ $128, AX
 	DECQ BX
 	JNE  first
 	VMOVUPS Y3, at_best(DI)
-	VMOVUPS Y7, (at_best+32)(DI)
+	VMOVUPS Y8, (at_best+32)(DI)
 	VADDPS  Y10, Y11, Y11
-	XORQ CX, CX
+	GRID(0, Y0, Y1)
+	GRID(32, Y5, Y6)
 
 candidate:
-	GRID(0, Y0, Y1, Y2, Y3, Y4, R8)
-	GRID(32, Y5, Y6, Y7, Y8, Y9, R9)
-	MOVQ DI, AX
-	MOVQ $16, BX
-	ORL  R8, R9
-	JNE  clamped
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	MOVQ   DI, AX
+	MOVQ   $8, BX
+	DECQ   R8
+	JLT    clampedA
 
-free:
-	AFFINE_CODE(0, Y12, Y13, Y0, Y1, Y10)
-	AFFINE_SUMS(0, Y12, Y13, Y14, Y2, Y3, Y4, Y10)
-	AFFINE_CODE(32, Y12, Y15, Y5, Y6, Y10)
-	AFFINE_SUMS(32, Y12, Y15, Y14, Y7, Y8, Y9, Y10)
-	AFFINE_CODE(128, Y12, Y13, Y0, Y1, Y10)
-	AFFINE_SUMS(128, Y12, Y13, Y14, Y2, Y3, Y4, Y10)
-	AFFINE_CODE(160, Y12, Y15, Y5, Y6, Y10)
-	AFFINE_SUMS(160, Y12, Y15, Y14, Y7, Y8, Y9, Y10)
-	ADDQ $256, AX
+freeA:
+	SUMS_FREE(0, Y12, Y13, Y14, Y0, Y1, Y2, Y3, Y4)
+	SUMS_FREE(128, Y15, Y12, Y14, Y0, Y1, Y2, Y3, Y4)
+	SUMS_FREE(256, Y12, Y13, Y14, Y0, Y1, Y2, Y3, Y4)
+	SUMS_FREE(384, Y15, Y12, Y14, Y0, Y1, Y2, Y3, Y4)
+	ADDQ $512, AX
 	DECQ BX
-	JNE  free
-	JMP  fit
-
-clamped:
-	AFFINE_CODE(0, Y12, Y13, Y0, Y1, Y10)
-	AFFINE_CLAMP(Y13, Y11)
-	AFFINE_SUMS(0, Y12, Y13, Y14, Y2, Y3, Y4, Y10)
-	AFFINE_CODE(32, Y12, Y15, Y5, Y6, Y10)
-	AFFINE_CLAMP(Y15, Y11)
-	AFFINE_SUMS(32, Y12, Y15, Y14, Y7, Y8, Y9, Y10)
-	AFFINE_CODE(128, Y12, Y13, Y0, Y1, Y10)
-	AFFINE_CLAMP(Y13, Y11)
-	AFFINE_SUMS(128, Y12, Y13, Y14, Y2, Y3, Y4, Y10)
-	AFFINE_CODE(160, Y12, Y15, Y5, Y6, Y10)
-	AFFINE_CLAMP(Y15, Y11)
-	AFFINE_SUMS(160, Y12, Y15, Y14, Y7, Y8, Y9, Y10)
-	ADDQ $256, AX
-	DECQ BX
-	JNE  clamped
-
-fit:
+	JNE  freeA
 	FIT(0, Y2, Y3, Y4)
-	FIT(32, Y7, Y8, Y9)
 	MOVQ DI, AX
 	MOVQ $8, BX
 
-error:
-	AFFINE_ERROR(0, Y12, Y3, Y4, Y2)
-	AFFINE_ERROR(32, Y13, Y8, Y9, Y7)
-	AFFINE_ERROR(128, Y14, Y3, Y4, Y2)
-	AFFINE_ERROR(160, Y15, Y8, Y9, Y7)
-	AFFINE_ERROR(256, Y12, Y3, Y4, Y2)
-	AFFINE_ERROR(288, Y13, Y8, Y9, Y7)
-	AFFINE_ERROR(384, Y14, Y3, Y4, Y2)
-	AFFINE_ERROR(416, Y15, Y8, Y9, Y7)
+freeB:
+	SUMS_FREE(32, Y12, Y13, Y14, Y5, Y6, Y7, Y8, Y9)
+	SUMS_FREE(160, Y15, Y12, Y14, Y5, Y6, Y7, Y8, Y9)
+	SUMS_FREE(288, Y12, Y13, Y14, Y5, Y6, Y7, Y8, Y9)
+	SUMS_FREE(416, Y15, Y12, Y14, Y5, Y6, Y7, Y8, Y9)
 	ADDQ $512, AX
 	DECQ BX
-	JNE  error
+	JNE  freeB
+	JMP  fitB
+
+clampedA:
+	SUMS_CLAMPED(0, Y12, Y13, Y14, Y0, Y1, Y2, Y3, Y4)
+	SUMS_CLAMPED(128, Y15, Y12, Y14, Y0, Y1, Y2, Y3, Y4)
+	SUMS_CLAMPED(256, Y12, Y13, Y14, Y0, Y1, Y2, Y3, Y4)
+	SUMS_CLAMPED(384, Y15, Y12, Y14, Y0, Y1, Y2, Y3, Y4)
+	ADDQ $512, AX
+	DECQ BX
+	JNE  clampedA
+	FIT(0, Y2, Y3, Y4)
+	MOVQ DI, AX
+	MOVQ $8, BX
+
+clampedB:
+	SUMS_CLAMPED(32, Y12, Y13, Y14, Y5, Y6, Y7, Y8, Y9)
+	SUMS_CLAMPED(160, Y15, Y12, Y14, Y5, Y6, Y7, Y8, Y9)
+	SUMS_CLAMPED(288, Y12, Y13, Y14, Y5, Y6, Y7, Y8, Y9)
+	SUMS_CLAMPED(416, Y15, Y12, Y14, Y5, Y6, Y7, Y8, Y9)
+	ADDQ $512, AX
+	DECQ BX
+	JNE  clampedB
+
+fitB:
+	FIT(32, Y7, Y8, Y9)
+	ADDQ $4, SI
+	MOVQ DI, AX
+	MOVQ $4, BX
+
+errorA:
+	AFFINE_ERROR(0, Y12, Y3, Y4, Y2)
+	AFFINE_ERROR(128, Y13, Y3, Y4, Y2)
+	AFFINE_ERROR(256, Y14, Y3, Y4, Y2)
+	AFFINE_ERROR(384, Y15, Y3, Y4, Y2)
+	AFFINE_ERROR(512, Y12, Y3, Y4, Y2)
+	AFFINE_ERROR(640, Y13, Y3, Y4, Y2)
+	AFFINE_ERROR(768, Y14, Y3, Y4, Y2)
+	AFFINE_ERROR(896, Y15, Y3, Y4, Y2)
+	ADDQ $1024, AX
+	DECQ BX
+	JNE  errorA
 	KEEP(0, Y0, Y1, Y2, Y3, Y4)
+	GRID(0, Y0, Y1)
+	MOVQ DI, AX
+	MOVQ $4, BX
+
+errorB:
+	AFFINE_ERROR(32, Y12, Y8, Y9, Y7)
+	AFFINE_ERROR(160, Y13, Y8, Y9, Y7)
+	AFFINE_ERROR(288, Y14, Y8, Y9, Y7)
+	AFFINE_ERROR(416, Y15, Y8, Y9, Y7)
+	AFFINE_ERROR(544, Y12, Y8, Y9, Y7)
+	AFFINE_ERROR(672, Y13, Y8, Y9, Y7)
+	AFFINE_ERROR(800, Y14, Y8, Y9, Y7)
+	AFFINE_ERROR(928, Y15, Y8, Y9, Y7)
+	ADDQ $1024, AX
+	DECQ BX
+	JNE  errorB
 	KEEP(32, Y5, Y6, Y7, Y8, Y9)
-	INCQ CX
-	CMPQ CX, DX
+	GRID(32, Y5, Y6)
+	DECQ DX
 	JNE  candidate
 
 	FINISH(0, R8)
@@ -226,6 +253,6 @@ error:
 	ADDL $16, R12
 	SUBQ $16, R10
 	JGT  half
-	MOVL R13, bad+40(FP)
+	MOVL R13, bad+48(FP)
 	VZEROUPPER
 	RET

@@ -63,7 +63,7 @@ func (s *affineLanes) search(n int, importance bool) (bad uint32) {
 	if chosen == avx512 {
 		return affine512(s, &s.numerators[0], s.candidates, s.free, float32(s.top))
 	}
-	return affine256(s, &s.numerators[0], s.candidates, float32(s.top), n)
+	return affine256(s, &s.numerators[0], s.candidates, s.free, float32(s.top), n)
 }
 
 // vectorScaled encodes Q4_K or Q5_K if there is assembly for it here.
@@ -127,8 +127,7 @@ type scaleLanes struct {
 	s, weights [8][8]float32 // [sub-block][lane]
 	codes      [8][8]uint32
 	products   [8][8]float32 // of d, as rounded to float16, and codes
-	d          [8]float32
-	half       [8]uint16 // d as float16
+	half       [8]uint16     // d as float16
 }
 
 // scaleNumerators are those of the inverse scales that searchPositive tries.
@@ -180,7 +179,7 @@ func (t *scaledType) finishLanes(s *affineLanes, c *scaleLanes, out []byte, x []
 }
 
 //go:noescape
-func affine256(s *affineLanes, numerators *float32, n int, top float32, lanes int) (bad uint32)
+func affine256(s *affineLanes, numerators *float32, n, free int, top float32, lanes int) (bad uint32)
 
 //go:noescape
 func affine512(s *affineLanes, numerators *float32, n, free int, top float32) (bad uint32)

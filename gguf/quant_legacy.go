@@ -56,13 +56,10 @@ func encodeSymmetric(dst []byte, src, imatrix []float32, half int) {
 	if half == 16 {
 		size = 22 // the fifth bits add four bytes
 	}
-	weigh := rowWeights(src, imatrix)
-	for i := 0; i < len(src); i += 32 {
-		x, b := src[i:i+32], dst[i/32*size:][:size]
+	eachWeighed(dst, src, imatrix, size, func(b []byte, x, w []float32) {
 		var codes [32]uint8
-		if imatrix != nil {
-			w := weigh(x, imatrix[i:i+32])
-			putF16(b, searchSymmetric(half, x, w[:], codes[:]))
+		if w != nil {
+			putF16(b, searchSymmetric(half, x, w, codes[:]))
 		} else {
 			d := signedAbsMax(x) / float32(-half)
 			putF16(b, d)
@@ -72,7 +69,7 @@ func encodeSymmetric(dst []byte, src, imatrix []float32, half int) {
 			}
 		}
 		packLegacy(b[2:], &codes)
-	}
+	})
 }
 
 // encodeAffine codes x as d·q + min.
@@ -81,13 +78,10 @@ func encodeAffine(dst []byte, src, imatrix []float32, top int) {
 	if top == 31 {
 		size = 24
 	}
-	weigh := rowWeights(src, imatrix)
-	for i := 0; i < len(src); i += 32 {
-		x, b := src[i:i+32], dst[i/32*size:][:size]
+	eachWeighed(dst, src, imatrix, size, func(b []byte, x, w []float32) {
 		var codes [32]uint8
-		if imatrix != nil {
-			w := weigh(x, imatrix[i:i+32])
-			d, m := searchAffine(importance(top), x, w[:], codes[:])
+		if w != nil {
+			d, m := searchAffine(importance(top), x, w, codes[:])
 			putF16(b, d)
 			putF16(b[2:], -m)
 		} else {
@@ -101,7 +95,7 @@ func encodeAffine(dst []byte, src, imatrix []float32, top int) {
 			}
 		}
 		packLegacy(b[4:], &codes)
-	}
+	})
 }
 
 // truncated converts to an integer of at most top. Where the inverse scale
@@ -126,18 +120,26 @@ func minMax(x []float32) (lo, hi float32) {
 	return lo, hi
 }
 
-// rowWeights returns what weighs an element by its column's importance v:
-// v·sqrt(σ²+x²), σ² the mean square of the row.
-func rowWeights(row, imatrix []float32) func(x, v []float32) [32]float32 {
+// eachWeighed calls f for each block with its weights, nil without importance. An
+// element's weight is v·sqrt(σ²+x²), v its column's importance, σ² the mean square of
+// the row.
+func eachWeighed(dst []byte, src, imatrix []float32, size int, f func(b []byte, x, w []float32)) {
+	row := len(imatrix)
 	var sigma2 float32
-	if imatrix != nil {
-		sigma2 = sumSquares(row) / float32(len(row))
-	}
-	return func(x, v []float32) (w [32]float32) {
-		for j := range w {
-			w[j] = float32(v[j] * sqrt32(sigma2+float32(x[j]*x[j])))
+	var w [32]float32
+	for i := 0; i < len(src); i += 32 {
+		x, b := src[i:i+32], dst[i/32*size:][:size]
+		if imatrix == nil {
+			f(b, x, nil)
+			continue
 		}
-		return w
+		if i%row == 0 {
+			sigma2 = sumSquares(src[i:i+row]) / float32(row)
+		}
+		for j, v := range imatrix[i%row:][:32] {
+			w[j] = float32(v * sqrt32(sigma2+float32(x[j]*x[j])))
+		}
+		f(b, x, w[:])
 	}
 }
 

@@ -4,7 +4,7 @@
 
 // Coding the scales and mins of four blocks of Q4_K or Q5_K: eight searches side by
 // side, lane j the scales of block j, lane 4+j its mins. Offsets in struct
-// scaleLanes: s 0, weights 256, codes 512, products 768, d 1024, half 1056.
+// scaleLanes: s 0, weights 256, codes 512, products 768, half 1024.
 
 DATA scales256<>+0(SB)/4, $12582912.0
 DATA scales256<>+4(SB)/4, $0x007fffff
@@ -57,9 +57,8 @@ GLOBL scales256<>(SB), RODATA|NOPTR, $64
 	VMOVUPS   Y1, (768+32*i)(DI)
 
 #define PRODUCTS \
-	VMOVUPS    Y0, 1024(DI); \
 	VCVTPS2PH  $0, Y0, X1; \
-	VMOVUPS    X1, 1056(DI); \
+	VMOVUPS    X1, 1024(DI); \
 	VCVTPH2PS  X1, Y0; \
 	PRODUCT(0); \
 	PRODUCT(1); \

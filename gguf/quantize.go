@@ -6,8 +6,8 @@ import (
 	"math"
 )
 
-// An encoder quantizes whole blocks. With importance weights, src is exactly one
-// row and imatrix has its length; without, imatrix is nil.
+// An encoder quantizes whole blocks. With importance weights, src is whole rows of
+// imatrix's length; without, imatrix is nil.
 type encoder func(dst []byte, src, imatrix []float32)
 
 // Quantize encodes rows of row elements each into dst, whose length must be what
@@ -25,20 +25,29 @@ func Quantize(t Type, dst []byte, src []float32, row int, imatrix []float32) err
 	if imatrix != nil && len(imatrix) != row {
 		return fmt.Errorf("gguf: %w: importance matrix of %d for rows of %d", ErrFormat, len(imatrix), row)
 	}
-	if err := checkWeights(t, src); err != nil {
-		return err
-	}
-	if imatrix == nil {
-		tr.encode(dst, src, nil)
-		return checkScales(t, dst, src)
-	}
 	if i := firstNonFinite(imatrix); i >= 0 {
 		return &NumberError{int64(i), imatrix[i], "importance is not finite"}
 	}
-	n := row / tr.block * tr.bytes
-	for r := 0; r*row < len(src); r++ {
-		tr.encode(dst[r*n:(r+1)*n], src[r*row:(r+1)*row], imatrix)
+	step := max(1, cached/row) * row
+	for at := 0; at < len(src); at += step {
+		x := src[at:min(at+step, len(src))]
+		if err := encodeChecked(t, dst[at/tr.block*tr.bytes:][:len(x)/tr.block*tr.bytes], x, imatrix); err != nil {
+			err.Index += int64(at)
+			return err
+		}
 	}
+	return nil
+}
+
+// cached is about the number of weights that stay in a core's cache between being
+// checked and being encoded.
+const cached = 1 << 14
+
+func encodeChecked(t Type, dst []byte, src, imatrix []float32) *NumberError {
+	if err := checkWeights(t, src); err != nil {
+		return err
+	}
+	typeTraits[t].encode(dst, src, imatrix)
 	return checkScales(t, dst, src)
 }
 
@@ -71,7 +80,7 @@ const exponent32, exponent16 = 0x7f800000, 0x7c00
 
 // checkWeights refuses what is not finite and, for types in blocks, what is beyond
 // maxWeight.
-func checkWeights(t Type, src []float32) error {
+func checkWeights(t Type, src []float32) *NumberError {
 	blocks := typeTraits[t].block > 1
 	limit := float32(math.MaxFloat32)
 	if blocks {
@@ -114,7 +123,7 @@ func firstBeyond(x []float32, limit float32) int {
 
 // checkScales finds a 16-bit number that became infinite. A bfloat16 can not
 // overflow except by rounding up the largest floats.
-func checkScales(t Type, b []byte, src []float32) error {
+func checkScales(t Type, b []byte, src []float32) *NumberError {
 	tr := typeTraits[t]
 	mask := uint16(exponent16)
 	if t == BF16 {
