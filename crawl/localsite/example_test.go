@@ -29,6 +29,6 @@ func ExampleStart() {
 	fmt.Println(pages)
 	fmt.Println(c.Report().Total.Drops[crawl.Denied], "pages denied by robots.txt")
 	// Output:
-	// map[aerospace:44 defence:44 general:16 transport:44]
+	// map[aerospace:44 defence:44 general:44 transport:44]
 	// 2 pages denied by robots.txt
 }
