@@ -31,16 +31,27 @@ type affineLanes struct {
 	candidates, free      int         // the first free ones need no clamp above
 }
 
+// The offsets of quant_affine_amd64.h: an index other than 0 does not compile.
+var _ = [...]struct{}{
+	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.trial)-12160],
+	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.scale)-16256],
+	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.low)-16384],
+	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.inv)-16512],
+	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.base)-16640],
+	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.sumW)-16768],
+	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.sumX)-16896],
+	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.best)-17024],
+	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.high)-17152],
+	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.least)-17280],
+	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.live)-17408],
+	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.fits)-17536],
+	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.bad)-17664],
+	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.sigma)-17792],
+}
+
 // newAffineLanes returns lanes on a cache line's boundary for a grid.
 func newAffineLanes(g affine) *affineLanes {
-	b := make([]struct {
-		affineLanes
-		_ [64]byte
-	}, 1)
-	s := &b[0].affineLanes
-	if r := uintptr(unsafe.Pointer(s)) % 64; r != 0 {
-		s = (*affineLanes)(unsafe.Add(unsafe.Pointer(s), 64-r))
-	}
+	s := aligned[affineLanes]()
 	s.top = g.top
 	for k := range g.steps + 1 {
 		s.numerators[k] = g.start + float32(g.step*float32(k)) + float32(g.top)
@@ -50,6 +61,16 @@ func newAffineLanes(g affine) *affineLanes {
 		s.free++
 	}
 	return s
+}
+
+// aligned returns a zero T, which holds no pointers, on a cache line's boundary.
+func aligned[T any]() *T {
+	b := make([]struct {
+		t T
+		_ [64]byte
+	}, 1)
+	p := unsafe.Pointer(&b[0])
+	return (*T)(unsafe.Add(p, -uintptr(p)%64))
 }
 
 // search fits the first n lanes, whose x and, with importance, w and sigma are set.

@@ -2,7 +2,9 @@ package gguf
 
 // encodeQ6K codes 16 sub-blocks of 16 with signed 8-bit scales.
 func encodeQ6K(dst []byte, src, imatrix []float32) {
-	eachBlock(dst, src, imatrix, 210, encodeBlockQ6K)
+	if !vectorQ6K(dst, src, imatrix) {
+		eachBlock(dst, src, imatrix, 210, encodeBlockQ6K)
+	}
 }
 
 func encodeBlockQ6K(out []byte, x, v []float32) {

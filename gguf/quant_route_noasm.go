@@ -8,4 +8,6 @@ func widest() route { return portable }
 
 func vectorScaled(*scaledType, []byte, []float32, []float32) bool { return false }
 
+func vectorQ6K([]byte, []float32, []float32) bool { return false }
+
 func vectorWithin([]float32, float32) bool { return false }
