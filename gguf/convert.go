@@ -92,11 +92,11 @@ func ConvertHF(ctx context.Context, src fs.FS, dst io.WriterAt, opts ConvertOpti
 	}
 	cfg, err := hfconfig.Read(src)
 	if err != nil {
-		return Report{}, fmt.Errorf("gguf: %w", err)
+		return Report{}, inputError(err)
 	}
 	model, err := safetensors.OpenModel(src)
 	if err != nil {
-		return Report{}, fmt.Errorf("gguf: %w", err)
+		return Report{}, inputError(err)
 	}
 	defer model.Close()
 	w, err := NewWriter(dst, opts.Writer)
@@ -121,8 +121,10 @@ func ConvertHFFile(ctx context.Context, dir, path string, opts ConvertOptions, e
 		if !ok {
 			return fmt.Errorf("gguf: %w: %s can not be written at offsets", ErrUnsupported, path)
 		}
-		report, err = ConvertHF(ctx, os.DirFS(dir), at, opts, env)
-		return err
+		if report, err = ConvertHF(ctx, os.DirFS(dir), at, opts, env); err != nil {
+			return fmt.Errorf("convert %s: %w", dir, err)
+		}
+		return nil
 	})
 	return report, err
 }
@@ -195,7 +197,12 @@ func (r *Report) add(t TensorReport, size int64) {
 }
 
 func (c *conversion) source(name string) Source {
-	return Source{Float32: func(first int, dst []float32) error { return c.model.ReadFloat32(name, first, dst) }}
+	return Source{Float32: func(first int, dst []float32) error {
+		if err := c.model.ReadFloat32(name, first, dst); err != nil {
+			return inputError(err)
+		}
+		return nil
+	}}
 }
 
 // setModel writes the keys that llama.cpp's Phi3MiniModel.set_gguf_parameters does.
@@ -205,11 +212,8 @@ func (c *conversion) setModel() {
 	m.SetString("general.type", "model")
 	m.SetString("general.name", c.report.Name)
 	m.SetString("general.size_label", sizeLabel(c.report.Parameters))
-	for key, v := range map[string]string{"general.license": c.opts.Licence, "general.source.url": c.opts.Source} {
-		if v != "" {
-			m.SetString(key, v)
-		}
-	}
+	m.setText("general.license", c.opts.Licence)
+	m.setText("general.source.url", c.opts.Source)
 	set := func(key string, v int) { m.SetUint32("phi3."+key, uint32(v)) }
 	set("context_length", cfg.MaxPosition)
 	set("rope.scaling.original_context_length", cfg.OriginalMaxPosition)

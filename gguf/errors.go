@@ -3,6 +3,10 @@ package gguf
 import (
 	"errors"
 	"fmt"
+
+	"github.com/borea-go/borea/checkpoint/safetensors"
+	"github.com/borea-go/borea/dataset/tokenizer"
+	"github.com/borea-go/borea/internal/hfconfig"
 )
 
 // Sentinel errors; every error of this package but those of the caller's readers
@@ -22,6 +26,8 @@ var (
 	ErrNumber = errors.New("number not representable")
 	// ErrOption: an option is out of its range.
 	ErrOption = errors.New("bad option")
+	// ErrMemory: a row does not fit WriterOptions.MemoryBytes.
+	ErrMemory = errors.New("memory budget too small")
 )
 
 // FormatError reports what is wrong in a file and where.
@@ -79,3 +85,35 @@ func (e *NumberError) Error() string {
 
 // Unwrap makes errors.Is(err, ErrNumber) true.
 func (e *NumberError) Unwrap() error { return ErrNumber }
+
+// inputError gives an error about a file of a model directory one of this
+// package's sentinels, so that callers need not know who reads which file.
+func inputError(err error) error {
+	var unsupported *hfconfig.UnsupportedError
+	var value *hfconfig.ValueError
+	var dtype *safetensors.TypeError
+	var sentinel error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &unsupported), errors.As(err, &dtype),
+		errors.Is(err, safetensors.ErrPickleRefused), errors.Is(err, tokenizer.ErrUnsupported):
+		sentinel = ErrUnsupported
+	case errors.As(err, &value), errors.Is(err, safetensors.ErrFormat), errors.Is(err, tokenizer.ErrFormat):
+		sentinel = ErrFormat
+	case errors.Is(err, tokenizer.ErrLimit):
+		sentinel = ErrLimit
+	default:
+		return fmt.Errorf("gguf: %w", err)
+	}
+	return &inputFault{err, sentinel}
+}
+
+// An inputFault is another package's error, which also matches a sentinel.
+type inputFault struct{ err, sentinel error }
+
+// Error implements error.
+func (e *inputFault) Error() string { return "gguf: " + e.err.Error() }
+
+// Unwrap returns both.
+func (e *inputFault) Unwrap() []error { return []error{e.err, e.sentinel} }

@@ -66,7 +66,7 @@ func ConvertLoRA(ctx context.Context, src fs.FS, dst io.WriterAt, opts LoRAOptio
 	defer f.Close()
 	r, err := openSafetensors(f)
 	if err != nil {
-		return Report{}, fmt.Errorf("gguf: %s: %w", peftWeights, err)
+		return Report{}, inputError(fmt.Errorf("%s: %w", peftWeights, err))
 	}
 	w, err := NewWriter(dst, opts.Writer)
 	if err != nil {
@@ -89,8 +89,10 @@ func ConvertLoRAFile(ctx context.Context, dir, path string, opts LoRAOptions, en
 		if !ok {
 			return fmt.Errorf("gguf: %w: %s can not be written at offsets", ErrUnsupported, path)
 		}
-		report, err = ConvertLoRA(ctx, os.DirFS(dir), at, opts, env)
-		return err
+		if report, err = ConvertLoRA(ctx, os.DirFS(dir), at, opts, env); err != nil {
+			return fmt.Errorf("convert %s: %w", dir, err)
+		}
+		return nil
 	})
 	return report, err
 }
@@ -130,11 +132,8 @@ func (c *loraConversion) run(ctx context.Context) error {
 	m.SetString("general.architecture", "phi3")
 	m.SetString("general.type", "adapter")
 	m.SetString("adapter.type", "lora")
-	for key, v := range map[string]string{"general.name": c.opts.Name, "general.license": c.opts.Licence} {
-		if v != "" {
-			m.SetString(key, v)
-		}
-	}
+	m.setText("general.name", c.opts.Name)
+	m.setText("general.license", c.opts.Licence)
 	if c.config.Base != "" {
 		m.SetUint32("general.base_model.count", 1)
 		m.SetString("general.base_model.0.name", c.config.Base)
@@ -213,8 +212,11 @@ func (c *loraConversion) factor(name string, info safetensors.Info, scale float6
 
 func (c *loraConversion) source(name string, scale float64) Source {
 	return Source{Float32: func(first int, dst []float32) error {
-		if err := c.r.ReadFloat32(name, first, dst); err != nil || scale == 1 {
-			return err
+		if err := c.r.ReadFloat32(name, first, dst); err != nil {
+			return inputError(err)
+		}
+		if scale == 1 {
+			return nil
 		}
 		for i, v := range dst {
 			dst[i] = float32(float64(v) * scale)

@@ -162,7 +162,7 @@ func TestLoRARefuses(t *testing.T) {
 		"no adapter":     {peft(t, config, with("model.layers.0.mlp.down_proj.weight", []int{2, 32})), ErrUnsupported, peftPrefix},
 		"no settings":    {fstest.MapFS{}, fs.ErrNotExist, peftSettings},
 		"no weights":     {fstest.MapFS{peftSettings: {Data: []byte(config)}}, fs.ErrNotExist, peftWeights},
-		"no safetensors": {fstest.MapFS{peftSettings: {Data: []byte(config)}, peftWeights: {Data: []byte("pickle")}}, nil, peftWeights},
+		"no safetensors": {fstest.MapFS{peftSettings: {Data: []byte(config)}, peftWeights: {Data: []byte("pickle")}}, ErrFormat, peftWeights},
 	} {
 		_, err := ConvertLoRA(context.Background(), c.src, &memory{}, DefaultLoRAOptions(), Env{})
 		if err == nil || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {

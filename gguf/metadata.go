@@ -88,6 +88,13 @@ func (m *Metadata) SetBool(key string, v bool) { m.Set(key, ValueOf(v)) }
 // SetString sets a value of that type.
 func (m *Metadata) SetString(key string, v string) { m.Set(key, ValueOf(v)) }
 
+// setText sets a string unless it is empty.
+func (m *Metadata) setText(key, v string) {
+	if v != "" {
+		m.SetString(key, v)
+	}
+}
+
 // SetStrings sets an array of strings; other arrays are set with ArrayOf.
 func (m *Metadata) SetStrings(key string, v []string) { m.Set(key, ArrayOf(v)) }
 

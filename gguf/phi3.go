@@ -2,6 +2,8 @@ package gguf
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -96,7 +98,7 @@ func (c *conversion) plan() ([]planned, error) {
 		delete(want, name)
 		out = append(out, planned{name: name, from: info.Name, shape: info.Shape})
 	}
-	for name := range want {
+	for _, name := range slices.Sorted(maps.Keys(want)) {
 		from, _ := ggufToHF(name)
 		return nil, &TensorError{from, fmt.Errorf("%w: the model directory lacks it", ErrNotFound)}
 	}

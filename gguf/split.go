@@ -78,16 +78,18 @@ func Join(parts ...*Reader) (*Reader, error) {
 }
 
 func checkPart(p *Reader, no, count int) error {
-	for key, want := range map[string]int{splitNo: no, splitCount: count} {
-		got, err := p.LookupInteger(key)
-		if err != nil {
-			return err
-		}
-		if got != want {
-			return &KeyError{key, fmt.Sprintf("is %d, want %d", got, want), ErrFormat}
-		}
+	if err := checkInteger(p, splitNo, no); err != nil {
+		return err
 	}
-	return nil
+	return checkInteger(p, splitCount, count)
+}
+
+func checkInteger(p *Reader, key string, want int) error {
+	got, err := p.LookupInteger(key)
+	if err == nil && got != want {
+		err = &KeyError{key, fmt.Sprintf("is %d, want %d", got, want), ErrFormat}
+	}
+	return err
 }
 
 // SplitOptions says where to cut a file.

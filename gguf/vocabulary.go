@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/borea-go/borea/dataset/tokenizer"
@@ -29,7 +31,7 @@ type vocabulary struct {
 func setTokenizer(m *Metadata, src fs.FS, cfg *hfconfig.Config) error {
 	t, err := tokenizer.Open(src)
 	if err != nil {
-		return fmt.Errorf("gguf: %w", err)
+		return inputError(err)
 	}
 	var config tokenizerConfig
 	if err := readJSON(src, "tokenizer_config.json", &config.fields); err != nil {
@@ -94,7 +96,8 @@ func (v *vocabulary) addOutside(src fs.FS, config tokenizerConfig, t *tokenizer.
 	if err := readJSON(src, "added_tokens.json", &plain); err != nil {
 		return err
 	}
-	for text, id := range plain {
+	for _, text := range slices.Sorted(maps.Keys(plain)) {
+		id := plain[text]
 		if p, _ := t.Piece(int32(id)); id >= 0 && id < len(v.tokens) && !p.Added {
 			v.add(id, text, false)
 		}
@@ -106,7 +109,8 @@ func (v *vocabulary) addOutside(src fs.FS, config tokenizerConfig, t *tokenizer.
 	if err := config.get("added_tokens_decoder", &decoder); err != nil {
 		return err
 	}
-	for key, a := range decoder {
+	for _, key := range slices.Sorted(maps.Keys(decoder)) {
+		a := decoder[key]
 		id, err := strconv.Atoi(key)
 		if err != nil || id < 0 || id >= len(v.tokens) {
 			return fmt.Errorf("gguf: tokenizer_config.json: %w: added token id %.20q", ErrFormat, key)

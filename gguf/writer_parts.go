@@ -32,7 +32,7 @@ func (w *Writer) parts() ([]part, int64, error) {
 			unit = int64(max(1, t.Row()))
 		}
 		if unit > budget {
-			return nil, 0, &TensorError{t.Name, fmt.Errorf("%w: rows of %d elements need more than the %d bytes for %d workers", ErrLimit, unit, w.opts.MemoryBytes, w.opts.Workers)}
+			return nil, 0, &TensorError{t.Name, fmt.Errorf("%w: %w: rows of %d elements need more than the %d bytes for %d workers", ErrLimit, ErrMemory, unit, w.opts.MemoryBytes, w.opts.Workers)}
 		}
 		step := max(unit, min(budget, partElements)/unit*unit)
 		for at, n := int64(0), t.Elements(); at < n || at == 0; at += step {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"text/tabwriter"
 
 	"github.com/borea-go/borea/gguf"
@@ -26,19 +25,12 @@ type pair struct {
 }
 
 func inspect(w io.Writer, path string, asJSON bool) error {
-	f, err := os.Open(path)
+	f, err := gguf.OpenFile(path, gguf.DefaultReaderOptions())
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	r, err := gguf.NewReader(f, info.Size(), gguf.DefaultReaderOptions())
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
+	r := f.Reader
 	if asJSON {
 		return json.NewEncoder(w).Encode(list(r))
 	}

@@ -1,11 +1,13 @@
-// Command hftogguf converts a Phi-3 model directory into a GGUF file for llama.cpp,
-// or shows what a GGUF file holds.
+// Command hftogguf converts a Phi-3 model directory or a LoRA adapter directory into
+// a GGUF file for llama.cpp, or shows what a GGUF file holds.
 //
 //	go run ./examples/hftogguf -model path/to/model -type Q5_K_M -out model.gguf
+//	go run ./examples/hftogguf -lora path/to/adapter -out adapter.gguf
 //	go run ./examples/hftogguf -inspect model.gguf -json
 //
-// The file appears under its name only when it is whole. Exit codes: 0 done, 1
-// failed, 2 wrong usage, 130 interrupted.
+// The file appears under its name only when it is whole; a file of that name is
+// replaced. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the input can not be
+// converted or shown, 130 interrupted.
 package main
 
 import (
@@ -13,97 +15,94 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
+	"github.com/borea-go/borea/checkpoint/safetensors"
 	"github.com/borea-go/borea/gguf"
 )
 
-var errUsage = errors.New("wrong usage")
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:])
+	code := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+var errUsage = errors.New("wrong usage")
+
+// command runs and returns the exit code.
+func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	err := run(ctx, args, stdout, stderr)
+	code := exitCode(err)
+	if code == 0 {
+		return 0
+	}
+	if code == 130 {
+		fmt.Fprintln(stderr, "hftogguf: interrupted; nothing was written under the final name")
+		return code
+	}
+	fmt.Fprintln(stderr, "hftogguf:", err)
+	if h := hint(err); h != "" {
+		fmt.Fprintln(stderr, "  "+h)
+	}
+	return code
+}
+
+func exitCode(err error) int {
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
-		return
+		return 0
 	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(os.Stderr, "hftogguf: interrupted, no file written")
-		os.Exit(130)
+		return 130
 	case errors.Is(err, errUsage), errors.Is(err, gguf.ErrOption):
-		fmt.Fprintln(os.Stderr, "hftogguf:", err)
-		os.Exit(2)
+		return 2
+	case isAny(err, gguf.ErrFormat, gguf.ErrUnsupported, gguf.ErrNumber, gguf.ErrLimit, gguf.ErrNotFound, gguf.ErrKind):
+		return 3
 	}
-	fmt.Fprintln(os.Stderr, "hftogguf:", err)
-	os.Exit(1)
+	return 1
 }
 
-type arguments struct {
-	model, recipe, out, imatrix, policy string
-	inspect                             string
-	memoryMiB                           int64
-	json                                bool
-	opts                                gguf.ConvertOptions
-}
-
-func parse(args []string) (arguments, error) {
-	a := arguments{opts: gguf.DefaultConvertOptions()}
-	f := flag.NewFlagSet("hftogguf", flag.ContinueOnError)
-	f.StringVar(&a.model, "model", "", "model directory in Hugging Face layout")
-	f.StringVar(&a.recipe, "type", string(a.opts.Recipe), fmt.Sprintf("one of %v", gguf.Recipes()))
-	f.StringVar(&a.out, "out", "", "file to write (default: the directory's name, the type and .gguf)")
-	f.StringVar(&a.imatrix, "imatrix", "", "importance matrix of llama-imatrix, GGUF or the older .dat")
-	f.StringVar(&a.policy, "policy", string(a.opts.Policy), "rule for the type of each tensor: llama.cpp-2026 or llama.cpp-2025")
-	f.StringVar(&a.opts.Name, "name", "", "general.name (default: the directory's name)")
-	f.StringVar(&a.opts.Licence, "licence", "", "general.license, an SPDX name")
-	f.StringVar(&a.opts.Source, "source", "", "general.source.url")
-	f.IntVar(&a.opts.Writer.Workers, "workers", 0, "goroutines that quantize (default: one a processor)")
-	f.Int64Var(&a.memoryMiB, "memory", a.opts.Writer.MemoryBytes>>20, "most memory for buffers in MiB")
-	f.StringVar(&a.inspect, "inspect", "", "show what this GGUF file holds and do nothing else")
-	f.BoolVar(&a.json, "json", false, "print JSON")
-	if err := f.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return a, err
+func isAny(err error, targets ...error) bool {
+	for _, t := range targets {
+		if errors.Is(err, t) {
+			return true
 		}
-		return a, fmt.Errorf("%w: %w", errUsage, err)
 	}
-	return a, a.complete(f.Args())
+	return false
 }
 
-func (a *arguments) complete(rest []string) error {
+// hint says what to do about an error, where that is known.
+func hint(err error) string {
 	switch {
-	case len(rest) > 0:
-		return fmt.Errorf("%w: unexpected %q", errUsage, rest)
-	case a.inspect != "":
-		return nil
-	case a.model == "":
-		return fmt.Errorf("%w: -model names the directory to convert, or -inspect a file to show", errUsage)
+	case errors.Is(err, gguf.ErrUnfinished):
+		return "An edit of this file was cut off: gguf.RecoverEdit brings the original back."
+	case errors.Is(err, gguf.ErrNumber):
+		return "The weights or the importance matrix are damaged, or training diverged: NaN and infinities are never written. -type F32 keeps numbers that are too large for another type."
+	case errors.Is(err, gguf.ErrMemory):
+		return "Raise -memory or lower -workers."
+	case errors.Is(err, safetensors.ErrPickleRefused):
+		return "Save the model as safetensors, with transformers: model.save_pretrained(dir, safe_serialization=True)."
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return "Choose another place with -out."
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "The disk is full: free some space or choose another place with -out."
+	case errors.Is(err, fs.ErrNotExist):
+		return "A model directory holds config.json, tokenizer files and *.safetensors; an adapter directory adapter_config.json and adapter_model.safetensors."
 	}
-	r, err := gguf.ParseRecipe(a.recipe)
-	if err != nil {
-		return err
-	}
-	a.opts.Recipe, a.opts.Policy, a.opts.Writer.MemoryBytes = r, gguf.Policy(a.policy), a.memoryMiB<<20
-	base := filepath.Base(filepath.Clean(a.model))
-	if a.opts.Name == "" {
-		a.opts.Name = base
-	}
-	if a.out == "" {
-		a.out = fmt.Sprintf("%s-%s.gguf", base, r)
-	}
-	return a.opts.Validate()
+	return ""
 }
 
-func run(ctx context.Context, args []string) error {
-	a, err := parse(args)
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	a, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
 	if a.inspect != "" {
-		return inspect(os.Stdout, a.inspect, a.json)
+		return inspect(stdout, a.inspect, a.json)
 	}
-	return convert(ctx, a)
+	return convert(ctx, a, stdout, stderr)
 }
