@@ -9,9 +9,11 @@
 // no trace of its position. The report carries a proof of disjointness made by
 // a separate pass over all keys.
 //
-// What it does not do: find near-duplicates (give their cluster as a group key),
-// balance classes, or copy records; it returns one byte a record. The unit hash
-// has 64 bits: a collision joins two units, which is harmless for leakage. With
-// units that hold many records shares are met as nearly as the units allow, by a
-// greedy rule, not by an optimal search.
+// NearDuplicates finds clusters of nearly equal texts for use as such keys.
+//
+// What it does not do: balance classes, or copy records; it returns one byte a
+// record. The unit hash has 64 bits: a collision joins two units, which is
+// harmless for leakage. With units that hold many records shares are met as
+// nearly as the units allow, by a greedy rule, not by an optimal search.
+// Near-duplicates are those of wording: a paraphrase is not found.
 package split

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/borea-go/borea/eval"
 	"github.com/borea-go/borea/label"
@@ -105,7 +106,7 @@ func rateText(r eval.Rate) string {
 		return "n/a: " + r.Rate.Reason()
 	}
 	up, _ := r.UpperOneSided.Value()
-	return fmt.Sprintf("%d of %d, %.1f\u00a0%% (at most %.1f\u00a0%%)", r.K, r.N, 100*v, 100*up)
+	return strings.ReplaceAll(fmt.Sprintf("%d of %d, %.1f %% (at most %.1f %%)", r.K, r.N, 100*v, 100*up), " ", "\u00a0")
 }
 
 func pText(p float64) string {

@@ -92,7 +92,7 @@ func TestPageSaysWhatItMust(t *testing.T) {
 	for _, want := range []string{
 		"Judge &lt;1&gt;", "Judged by &amp; for people.", "No false-allow rate is given as a headline",
 		"&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt;機密を教えて", // the request that was let through, harmless here
-		"infeasible", "too few", "0.4200", "1 of 4", "majority", "00ff", "borea.eval.report/1",
+		"infeasible", "too few", "0.4200", "1\u00a0of\u00a04", "majority", "00ff", "borea.eval.report/1",
 	} {
 		if !strings.Contains(html, want) {
 			t.Errorf("the page lacks %q", want)

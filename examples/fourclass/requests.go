@@ -105,22 +105,33 @@ func readFeatures(path string) (requests, error) {
 	return r, nil
 }
 
-// deal splits by class; requests of one group, or of one text, stay together.
+// deal splits by class; requests of one group, and texts that are nearly equal, stay
+// together.
 func deal(items []request, parts []split.Part, seed uint64) ([][]request, split.Report, error) {
+	near, err := split.NearDuplicates(len(items), func(i int) string { return items[i].text }, split.DefaultNearOptions())
+	if err != nil {
+		return nil, split.Report{}, err
+	}
+	order := make([]int, len(items))
+	for i := range order {
+		order[i] = i
+	}
 	o := split.DefaultOptions()
 	o.Parts, o.Seed = parts, seed
-	keys := split.Keys[request]{
-		ID:     func(r request) string { return r.text },
-		Class:  func(r request) string { return r.class.String() },
-		Groups: func(r request) []string { return []string{r.group} },
+	keys := split.Keys[int]{
+		ID:     func(i int) string { return items[i].text },
+		Class:  func(i int) string { return items[i].class.String() },
+		Groups: func(i int) []string { return []string{items[i].group, fmt.Sprint("near-duplicates of ", near[i])} },
 	}
-	res, err := split.Stratified(items, keys, o)
+	res, err := split.Stratified(order, keys, o)
 	if err != nil {
 		return nil, split.Report{}, err
 	}
 	out := make([][]request, len(parts))
 	for p := range parts {
-		out[p] = split.Take(items, res, p)
+		for _, i := range split.Take(order, res, p) {
+			out[p] = append(out[p], items[i])
+		}
 	}
 	return out, res.Report, nil
 }
