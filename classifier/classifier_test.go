@@ -136,9 +136,26 @@ func TestResumedTrainingIsBitEqual(t *testing.T) {
 
 func TestTrainRefusesBadData(t *testing.T) {
 	one := []Example{{"a", label.Allow}, {"b", label.Allow}}
-	for name, data := range map[string][]Example{"one class": one, "no class": {{"a", label.Unlabelled}}, "empty": nil} {
-		if _, _, err := Train(context.Background(), letters{}, data, one, testOptions(), Env{}); err == nil {
-			t.Errorf("%s: no error", name)
+	two := []Example{{"a", label.Allow}, {"b", label.Deny}}
+	for name, c := range map[string]struct {
+		b          Backbone
+		train, val []Example
+		want       error
+	}{
+		"one class":          {letters{}, one, one, ErrOneClass},
+		"no class":           {letters{}, []Example{{"a", label.Unlabelled}}, one, ErrNoClass},
+		"empty":              {letters{}, nil, one, ErrNoExamples},
+		"nothing to test by": {letters{}, one, nil, ErrNoExamples},
+		"NaN":                {&trouble{}, []Example{{"a", label.Allow}, {"NaN", label.Deny}}, two, ErrFeature},
+		"wrong size":         {&trouble{}, []Example{{"a", label.Allow}, {"short", label.Deny}}, two, ErrShape},
+		"NaN to test by":     {&trouble{}, []Example{{"a", label.Allow}, {"d", label.Deny}}, []Example{{"NaN", label.Deny}}, ErrDiverged},
+	} {
+		if _, _, err := Train(context.Background(), c.b, c.train, c.val, testOptions(), Env{}); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
+	}
+	var in *InputError
+	if _, _, err := Train(context.Background(), &trouble{}, []Example{{"a", label.Allow}, {"long", label.Deny}}, two, testOptions(), Env{}); !errors.As(err, &in) {
+		t.Errorf("a text that is too long: %v", err)
 	}
 }

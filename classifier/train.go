@@ -38,6 +38,9 @@ var (
 	ErrOneClass   = errors.New("classifier: the training part has one class only")
 )
 
+// ErrFeature says that the backbone gave a feature that is NaN or infinite.
+var ErrFeature = errors.New("classifier: feature is not finite")
+
 // ErrDiverged says that scores are no longer finite: lower the rates, or look at the
 // features.
 var ErrDiverged = errors.New("classifier: scores are not finite")
@@ -175,6 +178,9 @@ func (t *trainer) prepare(ctx context.Context) (err error) {
 		if len(t.fixed) != len(t.train)*t.head.Width {
 			return fmt.Errorf("%w: backbone gave %d values for %d texts of width %d", ErrShape, len(t.fixed), len(t.train), t.head.Width)
 		}
+		if i := notFinite(t.fixed); i >= 0 {
+			return fmt.Errorf("%w: training example %d: %v", ErrFeature, i/t.head.Width, t.fixed[i])
+		}
 	}
 	if epoch := t.step / t.stepsPerEpoch(); t.step%t.stepsPerEpoch() == 0 && len(t.rep.Epochs) < epoch {
 		return t.endEpoch(ctx, epoch)
@@ -263,6 +269,9 @@ func (t *trainer) batch(ctx context.Context, picks []int, norm float64, offset i
 	}
 	if len(x) != len(picks)*t.head.Width {
 		return 0, fmt.Errorf("%w: backbone gave %d values for %d texts of width %d", ErrShape, len(x), len(picks), t.head.Width)
+	}
+	if i := notFinite(x); i >= 0 {
+		return 0, fmt.Errorf("%w: training example %d: %v", ErrFeature, picks[i/t.head.Width], x[i])
 	}
 	rng := rand.New(rand.NewPCG(t.opts.Seed^uint64(t.step)<<20, uint64(offset)))
 	pass := t.head.train(x, t.opts.Dropout, rng)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/borea-go/borea/label"
@@ -23,7 +24,8 @@ func NewVectors(width int) *Vectors {
 	return &Vectors{width: max(1, width), rows: map[string][]float32{}}
 }
 
-// ErrVector says that a vector has another width, or a name that is taken or empty.
+// ErrVector says that a vector has another width, a value that is not finite, or a name
+// that is taken or empty.
 var ErrVector = errors.New("classifier: bad vector")
 
 // Add names a vector.
@@ -31,8 +33,16 @@ func (v *Vectors) Add(name string, vector []float32) error {
 	if _, taken := v.rows[name]; taken || name == "" || len(vector) != v.width {
 		return fmt.Errorf("%w: %q with %d values, want %d and a name of its own", ErrVector, name, len(vector), v.width)
 	}
+	if i := notFinite(vector); i >= 0 {
+		return fmt.Errorf("%w: %q: value %d is %v", ErrVector, name, i+1, vector[i])
+	}
 	v.rows[name] = vector
 	return nil
+}
+
+// notFinite is the index of the first value that is NaN or infinite, -1 for none.
+func notFinite(x []float32) int {
+	return slices.IndexFunc(x, func(v float32) bool { return v-v != 0 })
 }
 
 // Width returns the width of the vectors.

@@ -27,7 +27,8 @@ func TestReadVectors(t *testing.T) {
 		t.Error(err)
 	}
 	for name, file := range map[string]string{"empty": "", "class": "MAYBE,1\n", "no class": ",1\n", "number": "ALLOW,1\nALLOW,x\n",
-		"width": "ALLOW,1\nALLOW,1,2\n", "no features": "ALLOW\n", "huge": "ALLOW,1e60\n"} {
+		"width": "ALLOW,1\nALLOW,1,2\n", "no features": "ALLOW\n", "huge": "ALLOW,1e60\n",
+		"NaN": "ALLOW,NaN\n", "infinite": "ALLOW,-Inf\n"} {
 		if _, _, err := ReadVectors(strings.NewReader(file)); err == nil {
 			t.Errorf("%s: no error", name)
 		}
