@@ -1,4 +1,4 @@
-// Attention for any head size up to 256 and both element types, in float32: what
+// Attention for any head size up to 160 and both element types, in float32: what
 // serves float32 activations, odd head sizes, and the cache.
 //
 // Tiles of 32 queries against tiles of 32 keys with a running maximum and sum
@@ -38,13 +38,13 @@ template <class T>
 __device__ void attend(T *out, float *lse, const T *q, i64 ldq, const T *k, const T *v, i64 ldkv, const int *start, int past, int n, int heads, int group, int d) {
 	extern __shared__ float mem[];
 	float *qs = mem, *ks = qs + tile * (d + 1), *vs = ks + tile * (d + 1), *ps = vs + tile * (d + 1);
-	__shared__ float top[tile], sum[tile], factor[tile];
+	__shared__ float top[tile], sum[tile];
 	int h = blockIdx.x, t0 = blockIdx.y * tile, rows = min(tile, n - t0), y = threadIdx.x / 8, x = threadIdx.x % 8;
-	float scale = rsqrtf((float)d), o[32];
+	float scale = rsqrtf((float)d), o[20];
 	fetch(qs, q + t0 * ldq + h * d, ldq, rows, d);
 	if (threadIdx.x < tile) top[threadIdx.x] = -INFINITY, sum[threadIdx.x] = 0;
 #pragma unroll
-	for (int c = 0; c < 32; c++) o[c] = 0;
+	for (int c = 0; c < 20; c++) o[c] = 0;
 	int mine = y < rows ? startOf(start, t0 + y) : 0, last = past + t0 + y;
 	int end = past + t0 + rows;
 	for (int j0 = startOf(start, t0) / tile * tile; j0 < end; j0 += tile) {
@@ -78,7 +78,7 @@ __device__ void attend(T *out, float *lse, const T *q, i64 ldq, const T *k, cons
 		if (x == 0) top[y] = m, sum[y] = sum[y] * f + l;
 		__syncwarp();
 #pragma unroll
-		for (int c = 0; c < 32; c++) {
+		for (int c = 0; c < 20; c++) {
 			if (c * 8 + x >= d) continue;
 			float a = 0;
 			for (int j = 0; j < keys; j++) a += ps[y * (tile + 1) + j] * vs[j * (d + 1) + c * 8 + x];
@@ -89,7 +89,7 @@ __device__ void attend(T *out, float *lse, const T *q, i64 ldq, const T *k, cons
 	if (y >= rows) return;
 	float inv = 1.f / sum[y];
 #pragma unroll
-	for (int c = 0; c < 32; c++) if (c * 8 + x < d) out[((i64)(t0 + y) * heads + h) * d + c * 8 + x] = narrow<T>(o[c] * inv);
+	for (int c = 0; c < 20; c++) if (c * 8 + x < d) out[((i64)(t0 + y) * heads + h) * d + c * 8 + x] = narrow<T>(o[c] * inv);
 	if (lse && x == 0) lse[(i64)(t0 + y) * heads + h] = top[y] + logf(sum[y]);
 }
 
@@ -109,11 +109,11 @@ __device__ void queryGrad(T *dq, const T *dout, const float *lse, const float *d
 	extern __shared__ float mem[];
 	float *qs = mem, *gs = qs + tile * (d + 1), *ks = gs + tile * (d + 1), *vs = ks + tile * (d + 1), *ps = vs + tile * (d + 1);
 	int h = blockIdx.x, t0 = blockIdx.y * tile, rows = min(tile, n - t0), y = threadIdx.x / 8, x = threadIdx.x % 8;
-	float scale = rsqrtf((float)d), o[32];
+	float scale = rsqrtf((float)d), o[20];
 	fetch(qs, q + t0 * ld + h * d, ld, rows, d);
 	fetch(gs, dout + ((i64)t0 * heads + h) * d, (i64)heads * d, rows, d);
 #pragma unroll
-	for (int c = 0; c < 32; c++) o[c] = 0;
+	for (int c = 0; c < 20; c++) o[c] = 0;
 	int t = t0 + y, mine = y < rows ? startOf(start, t) : 0;
 	float l = y < rows ? lse[(i64)t * heads + h] : 0, de = y < rows ? delta[(i64)t * heads + h] : 0;
 	for (int j0 = startOf(start, t0) / tile * tile; j0 < t0 + rows; j0 += tile) {
@@ -133,7 +133,7 @@ __device__ void queryGrad(T *dq, const T *dout, const float *lse, const float *d
 		}
 		__syncwarp();
 #pragma unroll
-		for (int c = 0; c < 32; c++) {
+		for (int c = 0; c < 20; c++) {
 			if (c * 8 + x >= d) continue;
 			float a = 0;
 			for (int j = 0; j < keys; j++) a += ps[y * (tile + 1) + j] * ks[j * (d + 1) + c * 8 + x];
@@ -142,7 +142,7 @@ __device__ void queryGrad(T *dq, const T *dout, const float *lse, const float *d
 	}
 	if (y < rows)
 #pragma unroll
-		for (int c = 0; c < 32; c++) if (c * 8 + x < d) dq[t * ld + h * d + c * 8 + x] = narrow<T>(o[c]);
+		for (int c = 0; c < 20; c++) if (c * 8 + x < d) dq[t * ld + h * d + c * 8 + x] = narrow<T>(o[c]);
 }
 
 // Here y is a key of the tile and x + 8j a query.
@@ -152,11 +152,11 @@ __device__ void keyGrad(T *dk, T *dv, const T *dout, const float *lse, const flo
 	float *qs = mem, *gs = qs + tile * (d + 1), *ks = gs + tile * (d + 1), *vs = ks + tile * (d + 1);
 	float *ps = vs + tile * (d + 1), *ds = ps + tile * (tile + 1);
 	int kv = blockIdx.x, k0 = blockIdx.y * tile, rows = min(tile, n - k0), y = threadIdx.x / 8, x = threadIdx.x % 8, key = k0 + y;
-	float scale = rsqrtf((float)d), a[32], b[32];
+	float scale = rsqrtf((float)d), a[20], b[20];
 	fetch(ks, k + k0 * ld + kv * d, ld, rows, d);
 	fetch(vs, v + k0 * ld + kv * d, ld, rows, d);
 #pragma unroll
-	for (int c = 0; c < 32; c++) a[c] = b[c] = 0;
+	for (int c = 0; c < 20; c++) a[c] = b[c] = 0;
 	int end = endOf(start, k0 + rows - 1, n);
 	for (int h = kv * group; h < (kv + 1) * group; h++)
 		for (int t0 = k0; t0 < end; t0 += tile) {
@@ -181,7 +181,7 @@ __device__ void keyGrad(T *dk, T *dv, const T *dout, const float *lse, const flo
 			}
 			__syncwarp();
 #pragma unroll
-			for (int c = 0; c < 32; c++) {
+			for (int c = 0; c < 20; c++) {
 			if (c * 8 + x >= d) continue;
 				float u = 0, w = 0;
 				for (int j = 0; j < queries; j++) {
@@ -193,7 +193,7 @@ __device__ void keyGrad(T *dk, T *dv, const T *dout, const float *lse, const flo
 		}
 	if (y < rows)
 #pragma unroll
-		for (int c = 0; c < 32; c++) {
+		for (int c = 0; c < 20; c++) {
 			if (c * 8 + x >= d) continue;
 			dk[key * ld + kv * d + c * 8 + x] = narrow<T>(a[c]);
 			dv[key * ld + kv * d + c * 8 + x] = narrow<T>(b[c]);

@@ -48,12 +48,12 @@ template <int D> __device__ __forceinline__ void soften(float (&s)[kKeys / 8][4]
 #pragma unroll
     for (int j = 0; j < kKeys / 8; j++) most = fmaxf(most, fmaxf(s[j][2 * half], s[j][2 * half + 1]));
     most = quadMax(most);
-    float base = most == -INFINITY ? 0 : most * c, shrink = exp2(r.most[half] * c - base), sum = 0;
+    float base = most == -INFINITY ? 0 : most * c, shrink = power2(r.most[half] * c - base), sum = 0;
 #pragma unroll
     for (int j = 0; j < kKeys / 8; j++)
 #pragma unroll
       for (int i = 2 * half; i < 2 * half + 2; i++) {
-        s[j][i] = exp2(s[j][i] * c - base);
+        s[j][i] = power2(s[j][i] * c - base);
         sum += s[j][i];
       }
     r.sum[half] = r.sum[half] * shrink + sum;

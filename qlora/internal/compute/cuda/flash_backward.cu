@@ -11,7 +11,7 @@
 // work on transposed scores, which are left operands in registers.
 //
 // 1. flash_delta(const bf16* dout, const bf16* out, float* delta, int n, int heads, int d)
-//      delta float32 [n, heads]; grid ⌈n·heads/8⌉, block 256; d a multiple of 2
+//      delta float32 [n, heads]; grid ⌈n·heads/16⌉, block 256; d a multiple of 8 up to 128
 // 2. flash_dq_{64,96,128}, flash_dkv_{64,96,128}, in any order
 //      (const bf16* qkv, const bf16* dout, const float* lse, const float* delta, const int* start,
 //       bf16* dqkv, int n, int heads, int kv, float scale,
@@ -66,7 +66,7 @@ template <int N> __device__ __forceinline__ void scoreGradient(float (&s)[N][4],
     for (int i = 0; i < 4; i++) {
       int key = j0 + 8 * j + threadIdx.x % 4 * 2 + i % 2, half = i / 2;
       bool out = key > q.t + 8 * half || key < q.start[half];
-      float p = out ? 0 : exp2(s[j][i] * c - q.lse[half]);
+      float p = out ? 0 : power2(s[j][i] * c - q.lse[half]);
       s[j][i] = p * (dp[j][i] - q.delta[half]);
     }
 }
@@ -133,7 +133,7 @@ __device__ __forceinline__ void columnGradient(float (&s)[N][4], float (&dp)[N][
       for (int half = 0; half < 2; half++) {
         int k = key + 8 * half;
         bool out = k > t || k < col.start || t >= n;
-        float p = out ? 0 : exp2(s[j][2 * half + i] * c - col.lse);
+        float p = out ? 0 : power2(s[j][2 * half + i] * c - col.lse);
         s[j][2 * half + i] = p;
         dp[j][2 * half + i] = p * (dp[j][2 * half + i] - col.delta);
       }
@@ -205,16 +205,9 @@ template <int D> __device__ __forceinline__ void keyGradient(const Arguments& a,
 
 extern "C" __global__ void __launch_bounds__(256)
     flash_delta(const __nv_bfloat16* dout, const __nv_bfloat16* out, float* delta, int n, int heads, int d) {
-  size_t i = (size_t)blockIdx.x * 8 + threadIdx.x / 32;
-  if (i >= (size_t)n * heads) return;
-  float sum = 0;
-  for (int e = threadIdx.x % 32 * 2; e < d; e += 64) {
-    float2 x = __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(dout + i * d + e));
-    float2 y = __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(out + i * d + e));
-    sum += x.x * y.x + x.y * y.y;
-  }
-  for (int m = 16; m; m /= 2) sum += __shfl_xor_sync(~0u, sum, m);
-  if (threadIdx.x % 32 == 0) delta[i] = sum;
+  size_t i = (size_t)blockIdx.x * 16 + threadIdx.x / 16;
+  float sum = i < (size_t)n * heads ? dotRow(dout + i * d, out + i * d, d) : 0;
+  if (i < (size_t)n * heads && threadIdx.x % 16 == 0) delta[i] = sum;
 }
 
 #define BACKWARD(NAME, FUNC, D)                                                                                        \

@@ -91,7 +91,7 @@ __device__ __forceinline__ void asLeft(Words& a, const float (&x)[4], const floa
   a[3] = pack(y[2], y[3]);
 }
 
-__device__ __forceinline__ float exp2(float x) {
+__device__ __forceinline__ float power2(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
@@ -105,6 +105,24 @@ __device__ __forceinline__ float quadMax(float v) {
 __device__ __forceinline__ float quadSum(float v) {
   v += __shfl_xor_sync(~0u, v, 1);
   return v + __shfl_xor_sync(~0u, v, 2);
+}
+
+// dotRow is the product of two rows of d ≤ 128 elements, by half a warp.
+__device__ __forceinline__ float dotRow(const bf16* a, const bf16* b, int d) {
+  float sum = 0;
+  int e = threadIdx.x % 16 * 8;
+  if (e < d) {
+    uint4 ra = *reinterpret_cast<const uint4*>(a + e), rb = *reinterpret_cast<const uint4*>(b + e);
+    const __nv_bfloat162 *pa = reinterpret_cast<const __nv_bfloat162*>(&ra), *pb = reinterpret_cast<const __nv_bfloat162*>(&rb);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      float2 x = __bfloat1622float2(pa[i]), y = __bfloat1622float2(pb[i]);
+      sum += x.x * y.x + x.y * y.y;
+    }
+  }
+#pragma unroll
+  for (int m = 8; m; m /= 2) sum += __shfl_xor_sync(~0u, sum, m);
+  return sum;
 }
 
 // multiply adds a bᵀ over D: a rows of one warp, b tile rows as columns.

@@ -226,44 +226,62 @@ struct Fragment {
 // scaled is factor·d as the bits of a float. sx·sw comes first, as on the CPU device.
 __device__ __forceinline__ int scaled(int d, float x, float w) { return __float_as_int(__fmul_rn(__int2float_rn(d), __fmul_rn(x, w))); }
 
+// toFloat loads the scales of eight instructions' columns before it uses one:
+// clamped addresses instead of branches keep the loads in flight together.
 template <int R> __device__ __forceinline__ void toFloat(int (&d)[R], const Args& a, Fragment at) {
-  float x0 = a.sx && at.row < a.n ? a.sx[at.row] : 1, x1 = a.sx && at.row + 8 < a.n ? a.sx[at.row + 8] : 1;
+  float x0 = a.sx ? a.sx[min(at.row, a.n - 1)] : 1, x1 = a.sx ? a.sx[min(at.row + 8, a.n - 1)] : 1;
 #pragma unroll
-  for (int j = 0; j < R / 4; j++) {
-    float2 w = make_float2(1, 1);
-    if (a.sw && at.column + 8 * j < a.out) w = __ldg(reinterpret_cast<const float2*>(a.sw + at.column + 8 * j));
-    d[4 * j] = scaled(d[4 * j], x0, w.x);
-    d[4 * j + 1] = scaled(d[4 * j + 1], x0, w.y);
-    d[4 * j + 2] = scaled(d[4 * j + 2], x1, w.x);
-    d[4 * j + 3] = scaled(d[4 * j + 3], x1, w.y);
+  for (int j0 = 0; j0 < R / 4; j0 += 8) {
+    float2 w[8];
+#pragma unroll
+    for (int j = 0; j < 8; j++) {
+      w[j] = make_float2(1, 1);
+      if (a.sw) w[j] = __ldg(reinterpret_cast<const float2*>(a.sw + min(at.column + 8 * (j0 + j), a.out - 2)));
+    }
+#pragma unroll
+    for (int j = 0; j < 8; j++) {
+      int* v = d + 4 * (j0 + j);
+      v[0] = scaled(v[0], x0, w[j].x);
+      v[1] = scaled(v[1], x0, w[j].y);
+      v[2] = scaled(v[2], x1, w[j].x);
+      v[3] = scaled(v[3], x1, w[j].y);
+    }
   }
 }
 
-__device__ __forceinline__ void addPair(int* d, const bf16* p) {
-  float2 v = __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(p));
-  d[0] = __float_as_int(__int_as_float(d[0]) + v.x);
-  d[1] = __float_as_int(__int_as_float(d[1]) + v.y);
+__device__ __forceinline__ void addPair(int* d, uint32_t pair) {
+  d[0] = __float_as_int(__int_as_float(d[0]) + __uint_as_float(pair << 16));
+  d[1] = __float_as_int(__int_as_float(d[1]) + __uint_as_float(pair & 0xffff0000));
 }
 
-__device__ __forceinline__ void addResidual(int* d, const Args& a, Fragment at, int j) {
-  if (at.column + 8 * j >= a.out) return;
-  const bf16* p = a.residual + (size_t)at.row * a.out + at.column + 8 * j;
-  if (at.row < a.n) addPair(d, p);
-  if (at.row + 8 < a.n) addPair(d + 2, p + 8 * (size_t)a.out);
+// addResidual adds to 64 columns; out of range it adds what is not stored.
+__device__ __forceinline__ void addResidual(int* d, const Args& a, Fragment at, int column) {
+  const bf16 *p0 = a.residual + (size_t)min(at.row, a.n - 1) * a.out, *p1 = a.residual + (size_t)min(at.row + 8, a.n - 1) * a.out;
+  uint32_t r[16];
+#pragma unroll
+  for (int j = 0; j < 8; j++) {
+    int c = min(at.column + column + 8 * j, a.out - 2);
+    r[2 * j] = *reinterpret_cast<const uint32_t*>(p0 + c);
+    r[2 * j + 1] = *reinterpret_cast<const uint32_t*>(p1 + c);
+  }
+#pragma unroll
+  for (int j = 0; j < 8; j++) {
+    addPair(d + 4 * j, r[2 * j]);
+    addPair(d + 4 * j + 2, r[2 * j + 1]);
+  }
 }
 
-// storeBf16 goes through shared memory, a box of 64 × 64 at a time, two in turn.
-template <int R> __device__ __forceinline__ void storeBf16(int (&d)[R], const Args& a, uint32_t staging, int m, int n, int group) {
+// storeBf16 goes through shared memory, a box of 64 × 64 at a time. turn counts
+// boxes: two buffers alternate across tiles.
+template <int R>
+__device__ __forceinline__ void storeBf16(int (&d)[R], const Args& a, uint32_t staging, int m, int n, int group, int& turn) {
   int lane = threadIdx.x % 32, row = threadIdx.x % 128 / 32 * 16 + lane % 16;
   bool leader = threadIdx.x % 128 == 0;
   Fragment at(m, n, group);
 #pragma unroll
-  for (int box = 0; box < R / 32; box++) {
-    uint32_t to = staging + (group * 2 + box % 2) * kStagingBytes;
-    if (a.residual) {
-#pragma unroll
-      for (int j = 0; j < 8; j++) addResidual(&d[box * 32 + 4 * j], a, at, box * 8 + j);
-    }
+  for (int box = 0; box < R / 32; box++, turn ^= 1) {
+    uint32_t to = staging + (group * 2 + turn) * kStagingBytes;
+    if (a.residual) addResidual(&d[box * 32], a, at, box * 64);
     if (leader) storeRead<1>();
     syncGroup(1 + group, 128);
 #pragma unroll
@@ -275,18 +293,20 @@ template <int R> __device__ __forceinline__ void storeBf16(int (&d)[R], const Ar
     }
     sharedToAsync();
     syncGroup(1 + group, 128);
-    if (leader && n + box * 64 < a.out && m + group * 64 < a.n) {
-      store2(a.my, to, n + box * 64, m + group * 64);
-      storeCommit();
-    }
+    if (!leader) continue;
+    if (n + box * 64 < a.out && m + group * 64 < a.n) store2(a.my, to, n + box * 64, m + group * 64);
+    storeCommit();
   }
 }
 
 template <int R> __device__ __forceinline__ void storeF32(int (&d)[R], const Args& a, int m, int n, int group) {
   Fragment at(m, n, group);
+  if (a.residual) {
+#pragma unroll
+    for (int box = 0; box < R / 32; box++) addResidual(&d[box * 32], a, at, box * 64);
+  }
 #pragma unroll
   for (int j = 0; j < R / 4; j++) {
-    if (a.residual) addResidual(&d[4 * j], a, at, j);
     if (at.column + 8 * j >= a.out) continue;
     float* p = a.y + (size_t)at.row * a.out + at.column + 8 * j;
     if (at.row < a.n) *reinterpret_cast<int2*>(p) = make_int2(d[4 * j], d[4 * j + 1]);
@@ -296,7 +316,7 @@ template <int R> __device__ __forceinline__ void storeF32(int (&d)[R], const Arg
 
 template <int BN, class T, bool NN, bool F32> __device__ void consume(const Args& a, const Memory<BN>& mem, uint32_t rank) {
   constexpr int step = kSpan / sizeof(T);
-  int group = threadIdx.x / 128 - 1, blocks = (a.k + step - 1) / step;
+  int group = threadIdx.x / 128 - 1, blocks = (a.k + step - 1) / step, turn = 0;
   Ring<Shape<BN>::stages> ring;
   Tiles<BN> tile(a.n, a.out);
   while (tile.next(rank)) {
@@ -306,7 +326,7 @@ template <int BN, class T, bool NN, bool F32> __device__ void consume(const Args
     if (sizeof(T) == 1 && !raw) toFloat(d, a, Fragment(tile.m, tile.n, group));
     if (a.r > 0) addAdapter<BN>(d, mem, ring, group);
     if constexpr (F32) storeF32(d, a, tile.m, tile.n, group);
-    else storeBf16(d, a, mem.staging, tile.m, tile.n, group);
+    else storeBf16(d, a, mem.staging, tile.m, tile.n, group, turn);
   }
   if (threadIdx.x % 128 == 0) storeRead<0>();
 }
@@ -325,10 +345,10 @@ template <int BN, class T, bool NN, bool F32> __device__ __forceinline__ void ge
   }
   clusterSync();
   if (threadIdx.x < 128) {
-    fewerRegisters<40>();
+    fewerRegisters<56>();
     if (threadIdx.x < 32) produce<BN, T, NN>(a, mem, rank);
   } else {
-    moreRegisters<232>();
+    moreRegisters<224>();
     consume<BN, T, NN, F32>(a, mem, rank);
   }
   __syncthreads();

@@ -84,12 +84,7 @@ __device__ void productInt8(C *c, const signed char *a, const signed char *b, co
 		product<A, B, C>(c, ldc, a, ai, ak, b, bj, bk, m, n, k, alpha, add);                                                                                                     \
 	}
 PRODUCT(fff, float, float, float)
-PRODUCT(bff, bf16, float, float)
-PRODUCT(fbf, float, bf16, float)
 PRODUCT(bbf, bf16, bf16, float)
-PRODUCT(ffb, float, float, bf16)
-PRODUCT(bfb, bf16, float, bf16)
-PRODUCT(fbb, float, bf16, bf16)
 PRODUCT(bbb, bf16, bf16, bf16)
 
 #define INT8(T, suffix)                                                                                                                                                                      \

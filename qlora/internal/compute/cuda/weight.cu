@@ -6,9 +6,8 @@
 //
 // store_*     rows F32 [n, cols] to a format; n blocks of 256 threads
 // widen_*     a whole matrix to Real [rows, cols]; rows blocks of 256
-// transpose_i8, widen_transposed_i8: [rows, cols] to [cols, rows], int8 or bf16;
-//             32×32 tiles, 256 threads
-// cast_*      F32 [n, cols] to bf16 times a factor, plain or transposed
+// cast_*      F32 [n, cols] to Real times a factor, plain or transposed (32×32
+//             tiles, 256 threads)
 // embed_*     h[t] = table[id], with NEFTune noise (arXiv 2310.05914)
 // Limiter: memory.
 #include "real.cuh"
@@ -139,37 +138,15 @@ template <class From, class To, class F> __device__ void transposeTile(To *out, 
 		if (c0 + y < cols && r0 + x < rows) out[(i64)(c0 + y) * rows + r0 + x] = tile[x][y];
 }
 
-// 128×128 bytes a block: words in, bytes turned in shared memory, words out.
-extern "C" __global__ void __launch_bounds__(256) transpose_i8(signed char *out, const signed char *in, int rows, int cols) {
-	__shared__ signed char tile[128][132];
-	int r0 = blockIdx.y * 128, c0 = blockIdx.x * 128, x = threadIdx.x % 32 * 4;
-	for (int y = threadIdx.x / 32; y < 128; y += 8)
-		if (r0 + y < rows && c0 + x < cols) *(u32 *)&tile[y][x] = *(const u32 *)(in + (i64)(r0 + y) * cols + c0 + x);
-	__syncthreads();
-	for (int y = threadIdx.x / 32; y < 128; y += 8) {
-		if (c0 + y >= cols || r0 + x >= rows) continue;
-		u32 w = 0;
-#pragma unroll
-		for (int i = 0; i < 4; i++) w |= (u32)(unsigned char)tile[x + i][y] << (8 * i);
-		*(u32 *)(out + (i64)(c0 + y) * rows + r0 + x) = w;
-	}
-}
-
-extern "C" __global__ void __launch_bounds__(256) widen_transposed_i8(bf16 *out, const signed char *in, const float *scale, int rows, int cols) {
-	transposeTile<signed char, bf16>(out, in, rows, cols, [=](signed char q, int r) { return __float2bfloat16_rn((float)q * scale[r]); });
-}
-
-extern "C" __global__ void __launch_bounds__(256) cast_bf16(bf16 *out, const float *in, i64 n, float f) {
-	for (i64 i = blockIdx.x * 256ll + threadIdx.x; i < n; i += gridDim.x * 256ll) out[i] = __float2bfloat16_rn(in[i] * f);
-}
-
-extern "C" __global__ void __launch_bounds__(256) cast_transposed_bf16(bf16 *out, const float *in, int rows, int cols, float f) {
-	transposeTile<float, bf16>(out, in, rows, cols, [=](float v, int) { return __float2bfloat16_rn(v * f); });
-}
-
 #define KERNELS(T, suffix)                                                                                                                                                    \
 	extern "C" __global__ void __launch_bounds__(256) widen_##suffix(T *out, const void *w, const float *scale, int format, int cols, int vec) {                            \
 		widenRows<T>(out, w, scale, format, cols, vec);                                                                                                                     \
+	}                                                                                                                                                                       \
+	extern "C" __global__ void __launch_bounds__(256) cast_##suffix(T *out, const float *in, i64 n, float f) {                                                              \
+		for (i64 i = blockIdx.x * 256ll + threadIdx.x; i < n; i += gridDim.x * 256ll) out[i] = narrow<T>(in[i] * f);                                                        \
+	}                                                                                                                                                                       \
+	extern "C" __global__ void __launch_bounds__(256) cast_transposed_##suffix(T *out, const float *in, int rows, int cols, float f) {                                      \
+		transposeTile<float, T>(out, in, rows, cols, [=](float v, int) { return narrow<T>(v * f); });                                                                       \
 	}                                                                                                                                                                       \
 	extern "C" __global__ void __launch_bounds__(256) embed_##suffix(T *h, const void *w, const float *scale, int format, const int *ids, int rows, int cols, int n, float alpha, \
 															 const int *start, const int *state, u32 site, int *fault, int vec) {                                               \

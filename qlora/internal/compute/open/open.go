@@ -22,13 +22,11 @@ func (e *UnknownError) Error() string {
 // Unwrap makes errors.Is(err, compute.ErrUnsupported) true.
 func (e *UnknownError) Unwrap() error { return compute.ErrUnsupported }
 
-// Names lists the devices that are built in.
-func Names() []string { return []string{"cpu"} }
-
-// Open returns the device of that name with its default options.
+// Open returns the device of that name with its default options: "cpu", and in a
+// program built with the tag cuda "cuda" or "cuda:N".
 func Open(name string) (compute.Device, error) {
-	if name != "cpu" {
-		return nil, &UnknownError{Name: name, Built: Names()}
+	if name == "cpu" {
+		return cpu.New(cpu.DefaultOptions())
 	}
-	return cpu.New(cpu.DefaultOptions())
+	return other(name)
 }

@@ -77,7 +77,7 @@ func moments8(t *testing.T, d compute.Device) {
 			wv[i] = beta2*tv[cv[i]]*float64(av[i/256]) + (1-beta2)*x*x
 			wp[i] = float64(pv[i]) - 0.01*(wm[i]/b1/(math.Sqrt(wv[i]/b2)+1e-8)+0.1*float64(pv[i]))
 		}
-		close32(t, "p", download[float32](t, d, p, n), wp)
+		close32(t, d, "p", download[float32](t, d, p, n), wp)
 		sameCodes(t, "M", tm, wm, download[uint8](t, d, m.M, n), download[float32](t, d, m.AbsM, blocks))
 		sameCodes(t, "V", tv, wv, download[uint8](t, d, m.V, n), download[float32](t, d, m.AbsV, blocks))
 	}

@@ -162,20 +162,20 @@ func dropout(t *testing.T, d compute.Device) {
 	for i := range wdx {
 		wdx[i] += mask[i] * through[i]
 	}
-	close32(t, "y", download[float32](t, d, y, n*out), wy)
-	close32(t, "u", download[float32](t, d, u, n*rank), wu)
-	close32(t, "dx", download[float32](t, d, dx, n*in), wdx)
-	close32(t, "dA", download[float32](t, d, g.A, rank*in), wga)
-	close32(t, "dB", download[float32](t, d, g.B, out*rank), wgb)
+	close32(t, d, "y", download[float32](t, d, y, n*out), wy)
+	close32(t, d, "u", download[float32](t, d, u, n*rank), wu)
+	close32(t, d, "dx", download[float32](t, d, dx, n*in), wdx)
+	close32(t, d, "dA", download[float32](t, d, g.A, rank*in), wga)
+	close32(t, d, "dB", download[float32](t, d, g.B, out*rank), wgb)
 	d.Linear(y, nil, x, w, ad, u, n, none)
 	clear(wu)
 	product(wu, X, A, n, rank, in, in, 1, in, 1, 1)
-	close32(t, "u of evaluation", download[float32](t, d, u, n*rank), wu)
+	close32(t, d, "u of evaluation", download[float32](t, d, u, n*rank), wu)
 }
 
-func close32(t *testing.T, name string, got []float32, want []float64) {
+func close32(t *testing.T, d compute.Device, name string, got []float32, want []float64) {
 	t.Helper()
-	if e := relative(widen(got), want); !(e <= 3e-6) {
+	if e := relative(widen(got), want); !(e <= within(d, 3e-6)) {
 		t.Errorf("%s: relative error %.3g", name, e)
 	}
 }
@@ -198,5 +198,5 @@ func neftune(t *testing.T, d compute.Device) {
 		length := map[int32]float64{0: 3, 3: 10, 13: 1}[start[t]]
 		want[i] = float64(table[int(ids[t])*c+i%c]) + alpha/math.Sqrt(length*float64(c))*(2*u-1)
 	}
-	close32(t, "h", download[float32](t, d, h, n*c), want)
+	close32(t, d, "h", download[float32](t, d, h, n*c), want)
 }

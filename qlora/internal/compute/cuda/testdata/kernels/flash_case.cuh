@@ -32,6 +32,8 @@ struct Case {
 
 struct Implementation {
   const char* name = "";
+  bool keys = true; // has a kernel for dk and dv
+  virtual void prepare(Case&) {}
   virtual void forward(Case&) = 0;
   virtual void delta(Case&) = 0;
   virtual void backwardQuery(Case&) = 0;
@@ -128,7 +130,7 @@ template <class A, class B> void compare(const std::vector<A>& a, const std::vec
   char title[128], detail[128];
   snprintf(title, sizeof title, "%s %s D%d n%d heads %d/%d", name, what, c.d, c.n, c.heads, c.kv);
   snprintf(detail, sizeof detail, "relative %.2e worst %.2e nan %zu", g.relative, g.worst, g.bad);
-  verdict(g.bad == 0 && g.relative < limit, title, detail);
+  verdict(g.bad == 0 && (g.relative < limit || g.worst < 1e-6), title, detail); // one key: the gradient of the scores is 0
 }
 
 static void check(Implementation& imp, Case& c) {
@@ -139,12 +141,13 @@ static void check(Implementation& imp, Case& c) {
   keyRef<<<(c.n * c.kv + 63) / 64, 64>>>(v, lse.p, delta.p, d.p);
   CHECK(cudaDeviceSynchronize());
   c.out.poison(), c.lse.poison(), c.delta.poison(), c.dqkv.poison();
+  imp.prepare(c);
   imp.forward(c);
   CHECK(cudaGetLastError());
   imp.delta(c);
   imp.backwardQuery(c);
   CHECK(cudaGetLastError());
-  imp.backwardKey(c);
+  if (imp.keys) imp.backwardKey(c);
   CHECK(cudaGetLastError());
   CHECK(cudaDeviceSynchronize());
   compare(c.out.host(), out.host(), 4e-3, imp.name, "out", c);
@@ -154,6 +157,7 @@ static void check(Implementation& imp, Case& c) {
   auto got = c.dqkv.host();
   int q = c.heads * c.d, k = q + c.kv * c.d;
   compare(part(got, c.width, 0, q), part(want, c.width, 0, q), 8e-3, imp.name, "dq", c);
+  if (!imp.keys) return;
   compare(part(got, c.width, q, k), part(want, c.width, q, k), 8e-3, imp.name, "dk", c);
   compare(part(got, c.width, k, c.width), part(want, c.width, k, c.width), 8e-3, imp.name, "dv", c);
   // The same input must give the same bits.
@@ -187,9 +191,10 @@ static void bench(Implementation& imp, int d) {
   int heads = 3072 / d;
   for (int docs : {1, 4}) {
     Case c(2048 * docs, heads, heads, d, {2048}, true);
+    imp.prepare(c);
     double ops = 2.0 * 2048 * 2048 * docs * 3072;
-    float f = median([&] { imp.forward(c); }), dl = median([&] { imp.delta(c); }), q = median([&] { imp.backwardQuery(c); }), k = median([&] { imp.backwardKey(c); });
-    float b = dl + q + k;
+    float f = median([&] { imp.forward(c); }), dl = median([&] { imp.delta(c); }), q = median([&] { imp.backwardQuery(c); }), k = imp.keys ? median([&] { imp.backwardKey(c); }) : 0;
+    float b = imp.keys ? dl + q + k : NAN;
     printf("%s D%-3d %d x 2048 tokens, %d heads: forward %7.1f us %6.1f TFLOP/s; backward %7.1f us %6.1f TFLOP/s (delta %.1f, dq %.1f, dkv %.1f)\n", imp.name, d,
            docs, heads, f * 1e3, ops / f / 1e9, b * 1e3, 2.5 * ops / b / 1e9, dl * 1e3, q * 1e3, k * 1e3);
     fflush(stdout);

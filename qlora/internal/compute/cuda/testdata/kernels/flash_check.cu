@@ -1,18 +1,22 @@
 // Checks the generic flash kernels against attention in float64 and times them at the model's shapes.
 //   nvcc -std=c++17 -O3 -gencode arch=compute_90a,code=sm_90a -o flash_check flash_check.cu && ./flash_check [quick]
-#include "../../flash_attention.cu"
-#define kWarps kWarpsBackward
-#include "../../flash_backward.cu"
-#undef kWarps
-#include <cuda.h>
-struct alignas(64) TensorMap { unsigned char opaque[128]; };
+#include "../../flash_tile.cuh"
+#include "../../hopper.cuh"
 #include "flash_case.cuh"
+namespace forwards {
+#include "../../flash_attention.cu"
+}
+namespace backwards {
+#include "../../flash_backward.cu"
+}
+using namespace forwards;
+using namespace backwards;
 
 template <int D> struct Generic : Implementation {
   void (*fwd)(const bf*, bf*, float*, const int*, int, int, int, float);
   void (*dq)(const bf*, const bf*, const float*, const float*, const int*, bf*, int, int, int, float, const float*, const float*, const int*);
   void (*dkv)(const bf*, const bf*, const float*, const float*, const int*, bf*, int, int, int, float, const float*, const float*, const int*);
-  using P = Plan<D>;
+  using P = backwards::Plan<D>;
   static constexpr int forwardShared = 256 * (D + 8) * 2, dqShared = Tile<D>::bytes(2 * P::rows + 4 * P::keys),
                        dkvShared = Tile<D>::bytes(2 * P::rows + 4 * P::queries) + 2 * P::queries * 16;
   Generic(decltype(fwd) f, decltype(dq) q, decltype(dkv) kv) : fwd(f), dq(q), dkv(kv) {
@@ -26,7 +30,7 @@ template <int D> struct Generic : Implementation {
   void forward(Case& c) override {
     fwd<<<dim3(c.heads, (c.n + 127) / 128), 256, forwardShared>>>(c.qkv.p, c.out.p, c.lse.p, c.start.p, c.n, c.heads, c.kv, c.scale);
   }
-  void delta(Case& c) override { flash_delta<<<(c.n * c.heads + 7) / 8, 256>>>(c.dout.p, c.out.p, c.delta.p, c.n, c.heads, c.d); }
+  void delta(Case& c) override { flash_delta<<<(c.n * c.heads + 15) / 16, 256>>>(c.dout.p, c.out.p, c.delta.p, c.n, c.heads, c.d); }
   void backwardQuery(Case& c) override {
     dq<<<dim3(c.heads, (c.n + P::rows - 1) / P::rows), P::threads, dqShared>>>(c.qkv.p, c.dout.p, c.lse.p, c.delta.p, c.start.p, c.dqkv.p, c.n, c.heads, c.kv,
                                                                          c.scale, c.turn ? c.cos.p : nullptr, c.sin.p, c.row.p);

@@ -169,7 +169,7 @@ static double ceilingOf(void (*kernel)(int*, int), double perRound) {
   Device<int> sink(128);
   CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 40960));
   int rounds = 20000; // long enough for the clocks to settle
-  float ms = median([&] { kernel<<<processors, 256, 40960>>>(sink.p, rounds); }, 5);
+  float ms = median([&] { kernel<<<processors, 256, 40960>>>(sink.p, rounds); }, 5, 1);
   return perRound * rounds * processors / ms / 1e9;
 }
 
@@ -177,10 +177,11 @@ template <class T> void bench(int n, int out, int k, double ceiling, bool nn = f
   Problem<T> p(n, out, k, 64);
   for (const Variant& v : variants) {
     if (v.size != (int)sizeof(T) || v.f32 || v.nn != nn) continue;
-    float plain = median([&] { p.launch(v, true, false, false); }), full = median([&] { p.launch(v, true, true, true); });
+    float plain = median([&] { p.launch(v, true, false, false); }), res = median([&] { p.launch(v, true, true, false); }), lora = median([&] { p.launch(v, true, false, true); }),
+          full = median([&] { p.launch(v, true, true, true); });
     double ops = 2.0 * n * out * k;
-    printf("%-20s %5d x %5d x %5d  %8.1f us %7.1f T (%4.1f %%)   residual+adapter %8.1f us %7.1f T\n", v.name, n, out, k, plain * 1e3, ops / plain / 1e9,
-           100 * ops / plain / 1e9 / ceiling, full * 1e3, ops / full / 1e9);
+    printf("%-20s %5d x %5d x %5d  %8.1f us %7.1f T (%4.1f %%)  +residual %.1f +adapter %.1f both %8.1f us %7.1f T\n", v.name, n, out, k, plain * 1e3, ops / plain / 1e9,
+           100 * ops / plain / 1e9 / ceiling, res * 1e3, lora * 1e3, full * 1e3, ops / full / 1e9);
     fflush(stdout);
   }
 }

@@ -1,0 +1,27 @@
+//go:build cuda && cgo && linux && amd64
+
+package open
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/borea-go/borea/qlora/internal/compute"
+)
+
+// A program with the tag opens the CPU where there is no driver, and says so of
+// devices it cannot open.
+func TestNamesWithTheTag(t *testing.T) {
+	for _, name := range []string{"cuda:x", "cuda:99", "gpu"} {
+		if _, err := Open(name); !errors.Is(err, compute.ErrUnsupported) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	d, err := Open("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,204 @@
+//go:build cuda && cgo && linux && amd64
+
+package qlora
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/borea-go/borea/checkpoint/safetensors"
+	"github.com/borea-go/borea/qlora/internal/compute"
+	"github.com/borea-go/borea/qlora/internal/compute/cuda"
+)
+
+// shapeFS is a model directory of Phi-3.5-mini's true shape with random bfloat16
+// weights of deviation 0.02, which exist only while they are read.
+type shapeFS struct {
+	config []byte
+	header []byte
+	size   int64
+	noise  []byte
+}
+
+func newShapeFS(t testing.TB, layers int) *shapeFS {
+	t.Helper()
+	raw, err := os.ReadFile(bundledModel + "/config.json")
+	require.NoError(t, err)
+	var cfg map[string]any
+	require.NoError(t, json.Unmarshal(raw, &cfg))
+	for k, v := range map[string]any{
+		"hidden_size": 3072, "intermediate_size": 8192, "num_attention_heads": 32, "num_key_value_heads": 32,
+		"num_hidden_layers": layers, "tie_word_embeddings": false,
+	} {
+		cfg[k] = v
+	}
+	f := &shapeFS{}
+	f.config, err = json.Marshal(cfg)
+	require.NoError(t, err)
+	type tensor struct {
+		DType   string   `json:"dtype"`
+		Shape   []int    `json:"shape"`
+		Offsets [2]int64 `json:"data_offsets"`
+	}
+	all, at := map[string]tensor{}, int64(0)
+	add := func(name string, shape ...int) {
+		n := int64(2)
+		for _, s := range shape {
+			n *= int64(s)
+		}
+		all[name] = tensor{"BF16", shape, [2]int64{at, at + n}}
+		at += n
+	}
+	add("model.embed_tokens.weight", 32064, 3072)
+	for i := range layers {
+		p := fmt.Sprintf("model.layers.%d.", i)
+		add(p+"input_layernorm.weight", 3072)
+		add(p+"self_attn.qkv_proj.weight", 9216, 3072)
+		add(p+"self_attn.o_proj.weight", 3072, 3072)
+		add(p+"post_attention_layernorm.weight", 3072)
+		add(p+"mlp.gate_up_proj.weight", 16384, 3072)
+		add(p+"mlp.down_proj.weight", 3072, 8192)
+	}
+	add("model.norm.weight", 3072)
+	add("lm_head.weight", 32064, 3072)
+	h, err := json.Marshal(all)
+	require.NoError(t, err)
+	h = append(h, strings.Repeat(" ", (8-len(h)%8)%8)...)
+	f.header = append(binary.LittleEndian.AppendUint64(nil, uint64(len(h))), h...)
+	f.size = int64(len(f.header)) + at
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 1<<20 + 7 {
+		f.noise = binary.LittleEndian.AppendUint16(f.noise, safetensors.BF16(float32(rng.NormFloat64()*0.02)))
+	}
+	return f
+}
+
+// Open implements fs.FS.
+func (f *shapeFS) Open(name string) (fs.File, error) {
+	switch name {
+	case "config.json":
+		return &shapeFile{Reader: bytes.NewReader(f.config), at: bytes.NewReader(f.config), size: int64(len(f.config)), name: name}, nil
+	case safetensors.SingleFile:
+		r := io.NewSectionReader(f, 0, f.size)
+		return &shapeFile{Reader: r, at: r, size: f.size, name: name}, nil
+	}
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+// ReadAt implements io.ReaderAt: the header, then the noise over and over.
+func (f *shapeFS) ReadAt(p []byte, off int64) (int, error) {
+	n := 0
+	for n < len(p) && off+int64(n) < f.size {
+		at := off + int64(n)
+		if at < int64(len(f.header)) {
+			n += copy(p[n:], f.header[at:])
+			continue
+		}
+		n += copy(p[n:], f.noise[(at-int64(len(f.header)))%int64(len(f.noise)):])
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+type shapeFile struct {
+	io.Reader
+	at   io.ReaderAt
+	size int64
+	name string
+}
+
+func (f *shapeFile) Stat() (fs.FileInfo, error)              { return f, nil }
+func (f *shapeFile) Close() error                            { return nil }
+func (f *shapeFile) ReadAt(p []byte, off int64) (int, error) { return f.at.ReadAt(p, off) }
+func (f *shapeFile) Name() string                            { return f.name }
+func (f *shapeFile) Size() int64                             { return f.size }
+func (f *shapeFile) Mode() fs.FileMode                       { return 0o444 }
+func (f *shapeFile) ModTime() time.Time                      { return time.Time{} }
+func (f *shapeFile) IsDir() bool                             { return false }
+func (f *shapeFile) Sys() any                                { return nil }
+
+// BenchmarkPhi35Mini measures training steps at Phi-3.5-mini's true shape with
+// random weights: rank 64 on all four linears, documents of 2048 tokens.
+// Reported are the median step, tokens a second, and what the device holds.
+func BenchmarkPhi35Mini(b *testing.B) {
+	for _, weights := range []string{"int8", "nf4", "bf16"} {
+		start := time.Now()
+		o := DefaultLoadOptions()
+		o.Device, o.Weights = "cuda", weights
+		m, err := LoadFS(context.Background(), newShapeFS(b, 32), o, Env{})
+		if errors.Is(err, compute.ErrUnsupported) {
+			b.Skipf("no CUDA device here: %v", err)
+		}
+		require.NoError(b, err)
+		loaded := time.Since(start).Seconds()
+		for _, c := range []struct {
+			batch     int
+			recompute string
+		}{{1, "full"}, {4, "full"}, {4, "none"}} {
+			b.Run(fmt.Sprintf("%s/batch%d/recompute-%s", weights, c.batch, c.recompute), func(b *testing.B) {
+				b.ReportMetric(loaded, "load-s")
+				benchmarkSteps(b, m, c.batch, c.recompute)
+			})
+		}
+		b.Logf("%s", m.Device())
+		require.NoError(b, m.Close())
+	}
+}
+
+func benchmarkSteps(b *testing.B, m *Model, batch int, recompute string) {
+	o := DefaultOptions()
+	o.Rank, o.Alpha, o.Dropout = 64, 128, 0
+	o.Epochs, o.BatchSize, o.Accumulation, o.MaxLength, o.Recompute = 1, batch, 1, 2048, recompute
+	tr, err := NewTrainer(m, o, Dirs{}, Env{})
+	require.NoError(b, err)
+	defer func() { require.NoError(b, tr.Close()) }()
+	rng := rand.New(rand.NewPCG(2, 2))
+	var data []Example
+	for range batch {
+		ids := make([]int32, 2048)
+		for i := range ids {
+			ids[i] = int32(rng.IntN(32000))
+		}
+		data = append(data, Example{IDs: ids})
+	}
+	tr.plan = newPlan(data, o)
+	tr.plan.total = math.MaxInt32
+	indices := make([]int, batch)
+	for i := range indices {
+		indices[i] = i
+	}
+	step := func() {
+		micro := tr.batches([][]int{indices})
+		tr.uploadHyper(1e-4, micro)
+		_, err := tr.microStep(micro[0], tr.step)
+		require.NoError(b, err)
+		_, err = tr.tr.optimise(tr.hyper, tr.acc, 1)
+		require.NoError(b, err)
+		tr.step++
+	}
+	step()
+	step()
+	b.ResetTimer()
+	for b.Loop() {
+		step()
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(batch*2048)*float64(b.N)/b.Elapsed().Seconds(), "tok/s")
+	b.ReportMetric(float64(m.dev.(*cuda.Device).MemoryReport().HighWater)/(1<<30), "GiB-held")
+}
