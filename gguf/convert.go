@@ -197,6 +197,11 @@ func (r *Report) add(t TensorReport, size int64) {
 }
 
 func (c *conversion) source(name string) Source {
+	if info, ok := c.model.Info(name); ok && info.DType == "BF16" {
+		if section, err := c.model.Section(name); err == nil {
+			return bfloat16s(section)
+		}
+	}
 	return Source{Float32: func(first int, dst []float32) error {
 		if err := c.model.ReadFloat32(name, first, dst); err != nil {
 			return inputError(err)

@@ -16,9 +16,9 @@ type part struct {
 // handing it out, small enough to keep all workers busy to the end.
 const partElements = 1 << 18
 
-// perElement is a worker's buffer for one element at most: a float32 and a block's
-// bytes.
-const perElement = 8
+// perElement is a worker's buffer for one element at most: a float32, a block's
+// bytes, and a source's own 16 bits.
+const perElement = 10
 
 // parts cuts the tensors. Importance matrices need whole rows, since a row's mean
 // square enters every block; without one, blocks are enough.

@@ -115,4 +115,5 @@ def main():
     sys.exit(min(1, sum(check(lib, tool, m, folder, bool(os.environ.get("IMATRIX"))) for m in models)))
 
 
-main()
+if __name__ == "__main__":
+    main()
