@@ -63,4 +63,3 @@
 #define at_live 17408
 #define at_fits 17536
 #define at_bad 17664
-#define at_sigma 17792

@@ -146,27 +146,19 @@ weights:
 	VZEROUPPER
 	RET
 
-#define IMPORTANCE(off, T, SIGMA, W, WX) \
-	VADDPS  SIGMA, T, T; \
-	VSQRTPS T, T; \
-	VMULPS  (off+4096)(AX), T, T; \
-	WEIGHED(off, T, W, WX)
-
-// func weighImportance256(s *affineLanes, lanes int)
-// The same with w = v·sqrt(sigma + x²), where s.w holds v.
-TEXT ·weighImportance256(SB), NOSPLIT, $0-16
+// func weighed256(s *affineLanes, lanes int)
+// Extremes, and the sums of w and w·x, of lanes that have weights.
+TEXT ·weighed256(SB), NOSPLIT, $0-16
 	MOVQ s+0(FP), DI
 	MOVQ lanes+8(FP), R10
 
-importances:
+pairs:
 	MOVQ DI, AX
 	MOVQ $32, BX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y1, Y3
-	VMOVUPS at_sigma(DI), Y4
-	VMOVUPS (at_sigma+32)(DI), Y5
 	VBROADCASTSS lanes256<>+16(SB), Y6
 	VMOVAPS Y6, Y7
 	VMOVAPS Y6, Y8
@@ -175,14 +167,18 @@ importances:
 terms:
 	VMOVUPS (AX), Y12
 	VMOVUPS 32(AX), Y13
+	VMOVUPS 4096(AX), Y14
+	VMOVUPS 4128(AX), Y15
 	VMINPS  Y0, Y12, Y0
 	VMAXPS  Y2, Y12, Y2
 	VMINPS  Y1, Y13, Y1
 	VMAXPS  Y3, Y13, Y3
-	VMULPS  Y12, Y12, Y12
-	VMULPS  Y13, Y13, Y13
-	IMPORTANCE(0, Y12, Y4, Y6, Y8)
-	IMPORTANCE(32, Y13, Y5, Y7, Y9)
+	VADDPS  Y14, Y6, Y6
+	VADDPS  Y15, Y7, Y7
+	VMULPS  Y12, Y14, Y14
+	VMULPS  Y13, Y15, Y15
+	VADDPS  Y14, Y8, Y8
+	VADDPS  Y15, Y9, Y9
 	ADDQ $128, AX
 	DECQ BX
 	JNE  terms
@@ -196,7 +192,7 @@ terms:
 	VMOVUPS Y9, (at_sumx+32)(DI)
 	ADDQ $64, DI
 	SUBQ $16, R10
-	JGT  importances
+	JGT  pairs
 	VZEROUPPER
 	RET
 

@@ -14,7 +14,7 @@ const laneCount = 32
 // affineLanes holds the sub-blocks of a search, element by element. The assembly
 // knows its offsets (quant_affine_amd64.h).
 type affineLanes struct {
-	x, w [32][laneCount]float32 // w: importances, then weights
+	x, w [32][laneCount]float32 // w: weights
 	// A store of trial[i] has the low 12 address bits of x[i-1] and w[i-1]: with
 	// those of a later load it would hold that load up.
 	_     [31][laneCount]float32
@@ -25,7 +25,6 @@ type affineLanes struct {
 	best                  [laneCount]float32 // least error
 	high, least           [laneCount]float32 // extremes of x
 	live, fits, bad       [laneCount]uint32  // masks
-	sigma                 [laneCount]float32 // mean squares, with importance
 	top                   int
 	numerators            [40]float32 // of the candidates' inverse scales
 	candidates, free      int         // the first free ones need no clamp above
@@ -46,7 +45,6 @@ var _ = [...]struct{}{
 	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.live)-17408],
 	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.fits)-17536],
 	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.bad)-17664],
-	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.sigma)-17792],
 }
 
 // newAffineLanes returns lanes on a cache line's boundary for a grid.
@@ -73,14 +71,9 @@ func aligned[T any]() *T {
 	return (*T)(unsafe.Add(p, -uintptr(p)%64))
 }
 
-// search fits the first n lanes, whose x and, with importance, w and sigma are set.
-// It returns the set of lanes that must go the portable way.
-func (s *affineLanes) search(n int, importance bool) (bad uint32) {
-	if importance {
-		weighImportance256(s, n)
-	} else {
-		weighMagnitude256(s, n)
-	}
+// fit searches the first n lanes, whose x and weights are set, and returns the set of
+// lanes that must go the portable way.
+func (s *affineLanes) fit(n int) (bad uint32) {
 	if chosen == avx512 {
 		return affine512(s, &s.numerators[0], s.candidates, s.free, float32(s.top))
 	}
@@ -103,18 +96,15 @@ func vectorScaled(t *scaledType, dst []byte, src, imatrix []float32) bool {
 func (t *scaledType) encodeLanes(s *affineLanes, dst []byte, src, imatrix []float32, at int) {
 	n := min(4, (len(src)-at)/superBlock)
 	for j := range n {
-		x := src[at+j*superBlock:][:superBlock]
-		transpose256(&s.x[0][8*j], &x[0], 4*laneCount, 128, 32)
-		if imatrix == nil {
-			continue
-		}
-		v := imatrix[(at+j*superBlock)%len(imatrix):][:superBlock]
-		transpose256(&s.w[0][8*j], &v[0], 4*laneCount, 128, 32)
+		transpose256(&s.x[0][8*j], &src[at+j*superBlock], 4*laneCount, 128, 32)
 	}
-	if imatrix != nil {
-		s.setSigma(src[at:], n)
+	if imatrix == nil {
+		weighMagnitude256(s, 8*n)
+	} else {
+		s.weigh(src, imatrix, at, n)
+		weighed256(s, 8*n)
 	}
-	bad := s.search(8*n, imatrix != nil)
+	bad := s.fit(8 * n)
 	c := s.codeScales(imatrix != nil)
 	for j := range n {
 		x, out := src[at+j*superBlock:][:superBlock], dst[j*t.bytes:][:t.bytes]
@@ -127,18 +117,23 @@ func (t *scaledType) encodeLanes(s *affineLanes, dst []byte, src, imatrix []floa
 	}
 }
 
-// setSigma sets twice the mean square of each of n blocks for its lanes.
-func (s *affineLanes) setSigma(x []float32, n int) {
+// weigh sets the weights by importance of the n blocks from element at.
+func (s *affineLanes) weigh(src, imatrix []float32, at, n int) {
 	var sums [4]float32
 	if n == 4 {
-		sumSquares256(&sums, &x[0], superBlock)
-	} else {
-		for j := range n {
-			sums[j] = sumSquares(x[j*superBlock : (j+1)*superBlock])
-		}
+		sumSquares256(&sums, &src[at], superBlock)
 	}
-	for i := range 8 * n {
-		s.sigma[i] = scaledMean(2, sums[i/8])
+	var w [superBlock]float32
+	for j := range n {
+		x, v := src[at+j*superBlock:][:superBlock], columns(imatrix, at+j*superBlock)
+		if n < 4 {
+			sums[j] = sumSquares(x)
+		}
+		sigma := scaledMean(2, sums[j])
+		for i := 0; i < superBlock; i += 32 {
+			weights256(&w[i], &x[i], &v[i], sigma)
+		}
+		transpose256(&s.w[0][8*j], &w[0], 4*laneCount, 128, 32)
 	}
 }
 
@@ -209,7 +204,7 @@ func affine512(s *affineLanes, numerators *float32, n, free int, top float32) (b
 func weighMagnitude256(s *affineLanes, lanes int)
 
 //go:noescape
-func weighImportance256(s *affineLanes, lanes int)
+func weighed256(s *affineLanes, lanes int)
 
 //go:noescape
 func transpose256(dst, src *float32, to, from, n int)

@@ -8,6 +8,9 @@ import "encoding/binary"
 // encodeQ8_0 stores d = amax/127 and x/d rounded half away from zero. An
 // importance matrix has no effect, as in the reference.
 func encodeQ8_0(dst []byte, src, _ []float32) {
+	if vectorQ8_0(dst, src) {
+		return
+	}
 	for ; len(src) > 0; src, dst = src[32:], dst[34:] {
 		x := src[:32]
 		d := abs32(signedAbsMax(x)) / 127
@@ -44,58 +47,98 @@ func decodeQ8_0(dst []float32, src []byte) {
 	}
 }
 
-func encodeQ4_0(dst []byte, src, imatrix []float32) { encodeSymmetric(dst, src, imatrix, 8) }
-func encodeQ5_0(dst []byte, src, imatrix []float32) { encodeSymmetric(dst, src, imatrix, 16) }
-func encodeQ4_1(dst []byte, src, imatrix []float32) { encodeAffine(dst, src, imatrix, 15) }
-func encodeQ5_1(dst []byte, src, imatrix []float32) { encodeAffine(dst, src, imatrix, 31) }
+// An oldType is Q4_0 or Q5_0, coding x as d·(q-half) with the element of the largest
+// magnitude at q = 0, or, with half 0, Q4_1 or Q5_1, coding x as d·q + min.
+type oldType struct{ bytes, top, half int }
 
-// encodeSymmetric codes x as d·(q - half), with the element of the largest
-// magnitude at q = 0.
-func encodeSymmetric(dst []byte, src, imatrix []float32, half int) {
-	size := 18
-	if half == 16 {
-		size = 22 // the fifth bits add four bytes
+var (
+	oldQ4_0 = oldType{18, 15, 8}
+	oldQ4_1 = oldType{20, 15, 0}
+	oldQ5_0 = oldType{22, 31, 16}
+	oldQ5_1 = oldType{24, 31, 0}
+)
+
+func encodeQ4_0(dst []byte, src, imatrix []float32) { oldQ4_0.encode(dst, src, imatrix) }
+func encodeQ4_1(dst []byte, src, imatrix []float32) { oldQ4_1.encode(dst, src, imatrix) }
+func encodeQ5_0(dst []byte, src, imatrix []float32) { oldQ5_0.encode(dst, src, imatrix) }
+func encodeQ5_1(dst []byte, src, imatrix []float32) { oldQ5_1.encode(dst, src, imatrix) }
+
+func (t oldType) encode(dst []byte, src, imatrix []float32) {
+	if vectorOld(t, dst, src, imatrix) {
+		return
 	}
-	eachWeighed(dst, src, imatrix, size, func(b []byte, x, w []float32) {
-		var codes [32]uint8
-		if w != nil {
-			putF16(b, searchSymmetric(half, x, w, codes[:]))
-		} else {
-			d := signedAbsMax(x) / float32(-half)
-			putF16(b, d)
-			id := inverse(d)
-			for j, v := range x {
-				codes[j] = truncated(float32(v*id)+(float32(half)+0.5), 2*half-1, id)
-			}
+	sigma2 := rowSquares(src, len(imatrix))
+	var buf [32]float32
+	for i := 0; i < len(src); i += 32 {
+		var w []float32
+		if imatrix != nil {
+			w = buf[:]
+			oldWeights(w, src[i:], imatrix[i%len(imatrix):], sigma2[i/len(imatrix)])
 		}
-		packLegacy(b[2:], &codes)
-	})
+		t.encodeBlock(dst[i/32*t.bytes:][:t.bytes], src[i:i+32], w)
+	}
 }
 
-// encodeAffine codes x as d·q + min.
-func encodeAffine(dst []byte, src, imatrix []float32, top int) {
-	size := 20
-	if top == 31 {
-		size = 24
+// rowSquares returns the mean square of each row, none for rows of 0.
+func rowSquares(x []float32, row int) []float32 {
+	if row == 0 {
+		return nil
 	}
-	eachWeighed(dst, src, imatrix, size, func(b []byte, x, w []float32) {
-		var codes [32]uint8
-		if w != nil {
-			d, m := searchAffine(importance(top), x, w, codes[:])
-			putF16(b, d)
-			putF16(b[2:], -m)
-		} else {
-			lo, hi := minMax(x)
-			d := (hi - lo) / float32(top)
-			putF16(b, d)
-			putF16(b[2:], lo)
-			id := inverse(d)
-			for j, v := range x {
-				codes[j] = truncated(float32((v-lo)*id)+0.5, top, id)
-			}
-		}
-		packLegacy(b[4:], &codes)
-	})
+	means := make([]float32, 0, len(x)/row)
+	for ; len(x) > 0; x = x[row:] {
+		means = append(means, sumSquares(x[:row])/float32(row))
+	}
+	return means
+}
+
+// oldWeights sets an element's weight to v·sqrt(σ²+x²), v its column's importance, σ²
+// the mean square of the row.
+func oldWeights(w, x, v []float32, sigma2 float32) {
+	for j := range w {
+		w[j] = float32(v[j] * sqrt32(sigma2+float32(x[j]*x[j])))
+	}
+}
+
+// encodeBlock encodes 32 elements. w is nil without importance.
+func (t oldType) encodeBlock(b []byte, x, w []float32) {
+	var codes [32]uint8
+	if t.half != 0 {
+		t.encodeSymmetric(b, x, w, &codes)
+		packLegacy(b[2:], &codes)
+		return
+	}
+	t.encodeAffine(b, x, w, &codes)
+	packLegacy(b[4:], &codes)
+}
+
+func (t oldType) encodeSymmetric(b []byte, x, w []float32, codes *[32]uint8) {
+	if w != nil {
+		putF16(b, searchSymmetric(t.half, x, w, codes[:]))
+		return
+	}
+	d := signedAbsMax(x) / float32(-t.half)
+	putF16(b, d)
+	id := inverse(d)
+	for j, v := range x {
+		codes[j] = truncated(float32(v*id)+(float32(t.half)+0.5), t.top, id)
+	}
+}
+
+func (t oldType) encodeAffine(b []byte, x, w []float32, codes *[32]uint8) {
+	if w != nil {
+		d, m := searchAffine(importance(t.top), x, w, codes[:])
+		putF16(b, d)
+		putF16(b[2:], -m)
+		return
+	}
+	lo, hi := minMax(x)
+	d := (hi - lo) / float32(t.top)
+	putF16(b, d)
+	putF16(b[2:], lo)
+	id := inverse(d)
+	for j, v := range x {
+		codes[j] = truncated(float32((v-lo)*id)+0.5, t.top, id)
+	}
 }
 
 // truncated converts to an integer of at most top. Where the inverse scale
@@ -118,29 +161,6 @@ func minMax(x []float32) (lo, hi float32) {
 		}
 	}
 	return lo, hi
-}
-
-// eachWeighed calls f for each block with its weights, nil without importance. An
-// element's weight is v·sqrt(σ²+x²), v its column's importance, σ² the mean square of
-// the row.
-func eachWeighed(dst []byte, src, imatrix []float32, size int, f func(b []byte, x, w []float32)) {
-	row := len(imatrix)
-	var sigma2 float32
-	var w [32]float32
-	for i := 0; i < len(src); i += 32 {
-		x, b := src[i:i+32], dst[i/32*size:][:size]
-		if imatrix == nil {
-			f(b, x, nil)
-			continue
-		}
-		if i%row == 0 {
-			sigma2 = sumSquares(src[i:i+row]) / float32(row)
-		}
-		for j, v := range imatrix[i%row:][:32] {
-			w[j] = float32(v * sqrt32(sigma2+float32(x[j]*x[j])))
-		}
-		f(b, x, w[:])
-	}
 }
 
 // packLegacy stores the low nibbles, element j low and j+16 high in byte j, behind

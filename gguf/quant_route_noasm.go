@@ -10,4 +10,8 @@ func vectorScaled(*scaledType, []byte, []float32, []float32) bool { return false
 
 func vectorQ6K([]byte, []float32, []float32) bool { return false }
 
+func vectorQ8_0([]byte, []float32) bool { return false }
+
+func vectorOld(oldType, []byte, []float32, []float32) bool { return false }
+
 func vectorWithin([]float32, float32) bool { return false }
