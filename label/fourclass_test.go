@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 )
@@ -257,5 +258,34 @@ func FuzzFourClass(f *testing.F) {
 				t.Fatalf("span %q splits a character", e.Text)
 			}
 		}
+		masked := Mask(text, rules)
+		if utf8.RuneCountInString(masked) != utf8.RuneCountInString(text) {
+			t.Fatalf("%q became %q", text, masked)
+		}
+		if k := rules.Keywords(text); len(k) == 0 && masked != text || len(k) > 0 && masked == text {
+			t.Fatalf("keywords %q, %q became %q", k, text, masked)
+		}
 	})
+}
+
+// Lists are reused between texts, and by many goroutines at once: none may see
+// another's.
+func TestConcurrentLabelsAreTheSame(t *testing.T) {
+	rules, items := preset(t, "default"), gold(t)
+	want := make([]string, len(items))
+	for i, it := range items {
+		want[i] = fmt.Sprint(FourClass(it.Text, rules), Mask(it.Text, rules), rules.Keywords(it.Text))
+	}
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := range items {
+				k := (i*7 + w*100) % len(items)
+				if got := fmt.Sprint(FourClass(items[k].Text, rules), Mask(items[k].Text, rules), rules.Keywords(items[k].Text)); got != want[k] {
+					t.Errorf("%s: %s, want %s", items[k].Text, got, want[k])
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
