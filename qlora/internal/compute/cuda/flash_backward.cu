@@ -22,9 +22,9 @@
 //    16-byte aligned; n, heads, kv, start as for flash_forward.
 //
 //          dq:  grid (heads, ⌈n/BQ⌉)   dkv: grid (kv, ⌈n/BK⌉)   dynamic shared memory
-//   D= 64  BQ 128, block 256           BK 128, block 256         55296  75264
-//   D= 96  BQ 128, block 256           BK 128, block 256         79872  80640
-//   D=128  BQ  64, block 128           BK  64, block 128         69632  70400
+//   D= 64  BQ 128, block 256           BK 128, block 256         55296  75776
+//   D= 96  BQ 128, block 256           BK 128, block 256         79872  80896
+//   D=128  BQ  64, block 128           BK  64, block 128         69632  70656
 #include "flash_tile.cuh"
 
 namespace {
@@ -205,9 +205,10 @@ template <int D> __device__ __forceinline__ void keyGradient(const Arguments& a,
 
 extern "C" __global__ void __launch_bounds__(256)
     flash_delta(const __nv_bfloat16* dout, const __nv_bfloat16* out, float* delta, int n, int heads, int d) {
-  size_t i = (size_t)blockIdx.x * 16 + threadIdx.x / 16;
-  float sum = i < (size_t)n * heads ? dotRow(dout + i * d, out + i * d, d) : 0;
-  if (i < (size_t)n * heads && threadIdx.x % 16 == 0) delta[i] = sum;
+  int i = blockIdx.x * 16 + threadIdx.x / 16;
+  size_t at = (size_t)min(i, n * heads - 1) * d; // all lanes take part in the sum
+  float sum = dotRow(dout + at, out + at, d);
+  if (i < n * heads && threadIdx.x % 16 == 0) delta[i] = sum;
 }
 
 #define BACKWARD(NAME, FUNC, D)                                                                                        \

@@ -19,8 +19,8 @@
 //    the rest as for flash_dq_* and flash_dkv_*; stats 16-byte aligned.
 // Grid dq (heads, ⌈n/128⌉), dkv (kv, ⌈n/128⌉); block 384; dynamic shared memory
 //          D =  64      96      128
-//   dq       99456  148608   132224
-//   dkv      83584  124544     -     (D = 128: dk, dv and the scores exceed the registers; flash_dkv_128 serves)
+//   dq       99368  148520   132136
+//   dkv      67624  100392     -     (D = 128: dk, dv and the scores exceed the registers; flash_dkv_128 serves)
 #include <type_traits>
 
 #include "flash_hopper.cuh"
@@ -282,7 +282,12 @@ __device__ __forceinline__ void keyGradient(const Arguments& a, const KeyMemory<
     uint32_t q = mem.stage + ring.slot * P::queryStage, dout = q + P::piece, stats = mem.stats + ring.slot * P::statBytes + threadIdx.x % 4 * 8;
     hopper::wait(mem.full + 8 * ring.slot, ring.phase);
     if (t0 + kQueries <= first) { // all before the warpgroup's keys
+      hopper::mmaWait<0>();
+      hopper::hold(dk);
+      hopper::hold(dv);
+      if (before >= 0) released(mem.empty + 8 * before); // the next step may need this stage
       released(mem.empty + 8 * ring.slot);
+      before = -1;
       continue;
     }
     hopper::mmaFence();
@@ -352,10 +357,11 @@ template <int D, bool Keys> __device__ __forceinline__ void backward(const Argum
 extern "C" __global__ void __launch_bounds__(256) flash_stats_hopper(const __nv_bfloat16* dout, const __nv_bfloat16* out, const float* lse,
                                                                      float* stats, int n, int heads, int d) {
   int i = blockIdx.x * 16 + threadIdx.x / 16, t = i / heads, h = i % heads, width = padded(n);
-  float sum = t < n ? dotRow(dout + (size_t)i * d, out + (size_t)i * d, d) : 0;
+  size_t at = (size_t)min(i, n * heads - 1) * d; // all lanes take part in the sum
+  float sum = dotRow(dout + at, out + at, d);
   if (t >= width || threadIdx.x % 16) return;
   stats[(size_t)h * width + t] = t < n ? lse[i] * kLog2e : INFINITY;
-  stats[(size_t)(heads + h) * width + t] = sum;
+  stats[(size_t)(heads + h) * width + t] = t < n ? sum : 0;
 }
 
 #define BACKWARD(NAME, D, KEYS)                                                                                        \

@@ -9,7 +9,8 @@
 // both operands (128 int8 or 64 bf16), swizzled by 128 bytes. Two blocks of a
 // cluster take tiles one below the other: each loads half of the W tile and
 // multicasts it to both. The adapter is one more stage, multiplied in bf16 into
-// the accumulators after they were scaled: it costs k+128 bytes instead of k.
+// the accumulators after they were scaled: it costs k+128 bytes instead of k. The
+// residual follows through the same ring, 128 columns a stage.
 //
 // dX = dY W needs k-major operands in int8. A second, transposed copy of the
 // weights would take 3.4 GiB of an 8 GiB card; gemm_transpose_s8 rewrites one
@@ -25,8 +26,8 @@
 //   gemm_bf16_nn_{256,128}       bf16 → bf16, W [k,out]
 //   gemm_bf16_nn_f32_{256,128}   bf16 → float32, W [k,out]
 //
-//   (TensorMap mx, mw, mu, mb, my; void* y; const bf16* residual;
-//    const float* sx; const float* sw; int n, int out, int k, int r)
+//   (TensorMap mx, mw, mu, mb, mr, my; float* y; const float* sx; const float* sw;
+//    int n, int out, int k, int r, int residual)
 //
 // Parameters
 //   mx  X as 2-D {k, n}, type UINT8 or BFLOAT16, box {128 bytes, 128}, SWIZZLE_128B
@@ -34,9 +35,10 @@
 //       {64, k, out/64} with strides {2·out, 128} bytes, box {64, 64, BN/128}, SWIZZLE_128B
 //   mu  U as 2-D {r, n} BFLOAT16, box {64, 128}, SWIZZLE_128B   (any map if r = 0)
 //   mb  B as 2-D {r, out} BFLOAT16, box {64, BN/2}, SWIZZLE_128B (any map if r = 0)
+//   mr  residual as 2-D {out, n} BFLOAT16, box {64, 128}, SWIZZLE_128B (any map if residual = 0);
+//       it may be the memory of Y
 //   my  Y as 2-D {out, n} BFLOAT16, box {64, 64}, SWIZZLE_128B (any map for _f32_)
 //   y   used by the float32 kernels only; row stride out, 8-byte aligned
-//   residual  bf16 [n,out] or 0; may be the memory of Y
 //   sx, sw    float32 [n], [out]; either may be 0, meaning 1; ignored for bf16
 //   r   0, or a multiple of 8 up to 64
 // All maps: ELEMENT_STRIDES 1, INTERLEAVE_NONE, L2_PROMOTION 128B or 256B, OOB fill NONE.
@@ -52,8 +54,8 @@
 //     static shared memory; rows and cols multiples of 128, 16-byte aligned.
 //   gemm_fold_quantise(const bf16* dy, const float* sw, int8_t* q, float* s, int n, int out,
 //                      const int32_t* random, uint32_t site)
-//     s[t] = max_o |dy·sw|/127, q = round(dy·sw/s[t]); grid n, block 256, no dynamic
-//     shared memory; out a multiple of 8 up to 16384. random = 0 rounds to nearest
+//     s[t] = max_o |dy·sw|/127, q = round(dy·sw/s[t]); grid min(n, multiprocessors),
+//     block 512, no dynamic shared memory; out a multiple of 8 up to 16384. random = 0 rounds to nearest
 //     even; else to floor(x+u), u uniform by Philox on the flat element (State of
 //     compute.Random, site).
 //   gemm_ceiling_s8, gemm_ceiling_bf16(int* sink, int rounds)
@@ -78,11 +80,10 @@ template <int BN> struct Shape {
 static_assert(Shape<256>::shared <= 232448 && Shape<192>::shared <= 232448 && Shape<128>::shared <= 232448);
 
 struct Args {
-  const TensorMap *mx, *mw, *mu, *mb, *my;
+  const TensorMap *mx, *mw, *mu, *mb, *mr, *my;
   float* y;
-  const bf16* residual;
   const float *sx, *sw;
-  int n, out, k, r;
+  int n, out, k, r, residual;
 };
 
 template <int BN> struct Memory {
@@ -123,11 +124,17 @@ template <int Stages> struct Ring {
   }
 };
 
-// prefetchResidual brings the tile that the epilogue will add into L2.
-template <int BN> __device__ __forceinline__ void prefetchResidual(const Args& a, int m, int n) {
-  if (!a.residual) return;
-  uint32_t bytes = 2 * min(BN, a.out - n);
-  for (int t = m + threadIdx.x; t < min(m + BM, a.n); t += 32) prefetchBytes(a.residual + (size_t)t * a.out + n, bytes);
+constexpr int kBoxBytes = BM * kSpan; // 64 columns of the residual
+
+// produceResidual loads the tile's residual, two boxes a stage.
+template <int BN, class R> __device__ __forceinline__ void produceResidual(const Args& a, const Memory<BN>& mem, R& ring, int m, int n) {
+  for (int box = 0; box < BN / 64; box += 2, ring.next()) {
+    uint32_t full = mem.full + ring.slot * 8, to = mem.stage + ring.slot * Shape<BN>::stageBytes;
+    int boxes = min(2, BN / 64 - box);
+    hopper::wait(mem.empty + ring.slot * 8, ring.phase ^ 1);
+    expectBytes(full, boxes * kBoxBytes);
+    for (int i = 0; i < boxes; i++) load2(to + i * kBoxBytes, a.mr, full, n + (box + i) * 64, m);
+  }
 }
 
 template <int BN, class T, bool NN> __device__ void produce(const Args& a, const Memory<BN>& mem, uint32_t rank) {
@@ -139,8 +146,6 @@ template <int BN, class T, bool NN> __device__ void produce(const Args& a, const
   int blocks = (a.k + step - 1) / step, total = blocks + (a.r > 0);
   while (tile.next(rank)) {
     int nHalf = tile.n + rank * (BN / 2);
-    prefetchResidual<BN>(a, tile.m, tile.n);
-    if (threadIdx.x > 0) continue;
     for (int kb = 0; kb < total; kb++, ring.next()) {
       uint32_t full = mem.full + ring.slot * 8, to = mem.stage + ring.slot * S::stageBytes;
       uint32_t toB = to + S::aBytes + rank * (S::bBytes / 2);
@@ -151,6 +156,7 @@ template <int BN, class T, bool NN> __device__ void produce(const Args& a, const
       if (NN && !adapter) load3All(toB, a.mw, full, 0, kb * step, nHalf / 64, all);
       else load2All(toB, adapter ? a.mb : a.mw, full, adapter ? 0 : kb * step, nHalf, all);
     }
+    if (a.residual) produceResidual<BN>(a, mem, ring, tile.m, tile.n);
   }
 }
 
@@ -254,20 +260,24 @@ __device__ __forceinline__ void addPair(int* d, uint32_t pair) {
   d[1] = __float_as_int(__int_as_float(d[1]) + __uint_as_float(pair & 0xffff0000));
 }
 
-// addResidual adds to 64 columns; out of range it adds what is not stored.
-__device__ __forceinline__ void addResidual(int* d, const Args& a, Fragment at, int column) {
-  const bf16 *p0 = a.residual + (size_t)min(at.row, a.n - 1) * a.out, *p1 = a.residual + (size_t)min(at.row + 8, a.n - 1) * a.out;
-  uint32_t r[16];
+// addResidual adds the tile's residual, read in the layout of the accumulators.
+template <int BN, class R> __device__ __forceinline__ void addResidual(int (&d)[BN / 2], const Memory<BN>& mem, R& ring, int group) {
+  int lane = threadIdx.x % 32, row = group * 64 + threadIdx.x % 128 / 32 * 16 + lane % 16;
 #pragma unroll
-  for (int j = 0; j < 8; j++) {
-    int c = min(at.column + column + 8 * j, a.out - 2);
-    r[2 * j] = *reinterpret_cast<const uint32_t*>(p0 + c);
-    r[2 * j + 1] = *reinterpret_cast<const uint32_t*>(p1 + c);
-  }
+  for (int box = 0; box < BN / 64; box++) {
+    uint32_t at = mem.stage + ring.slot * Shape<BN>::stageBytes + box % 2 * kBoxBytes + row * 128;
+    if (box % 2 == 0) hopper::wait(mem.full + ring.slot * 8, ring.phase);
 #pragma unroll
-  for (int j = 0; j < 8; j++) {
-    addPair(d + 4 * j, r[2 * j]);
-    addPair(d + 4 * j + 2, r[2 * j + 1]);
+    for (int j = 0; j < 8; j += 2) {
+      uint32_t r[4], from = at + (((j + lane / 16) ^ (row & 7)) * 16);
+      asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                   : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(from) : "memory");
+#pragma unroll
+      for (int i = 0; i < 4; i++) addPair(d + box * 32 + 4 * j + 2 * i, r[i]);
+    }
+    if (box % 2 == 0 && box + 1 < BN / 64) continue;
+    release(mem.empty + ring.slot * 8);
+    ring.next();
   }
 }
 
@@ -277,11 +287,9 @@ template <int R>
 __device__ __forceinline__ void storeBf16(int (&d)[R], const Args& a, uint32_t staging, int m, int n, int group, int& turn) {
   int lane = threadIdx.x % 32, row = threadIdx.x % 128 / 32 * 16 + lane % 16;
   bool leader = threadIdx.x % 128 == 0;
-  Fragment at(m, n, group);
 #pragma unroll
   for (int box = 0; box < R / 32; box++, turn ^= 1) {
     uint32_t to = staging + (group * 2 + turn) * kStagingBytes;
-    if (a.residual) addResidual(&d[box * 32], a, at, box * 64);
     if (leader) storeRead<1>();
     syncGroup(1 + group, 128);
 #pragma unroll
@@ -301,10 +309,6 @@ __device__ __forceinline__ void storeBf16(int (&d)[R], const Args& a, uint32_t s
 
 template <int R> __device__ __forceinline__ void storeF32(int (&d)[R], const Args& a, int m, int n, int group) {
   Fragment at(m, n, group);
-  if (a.residual) {
-#pragma unroll
-    for (int box = 0; box < R / 32; box++) addResidual(&d[box * 32], a, at, box * 64);
-  }
 #pragma unroll
   for (int j = 0; j < R / 4; j++) {
     if (at.column + 8 * j >= a.out) continue;
@@ -325,6 +329,7 @@ template <int BN, class T, bool NN, bool F32> __device__ void consume(const Args
     bool raw = F32 && !a.sx && !a.sw && !a.r && !a.residual;
     if (sizeof(T) == 1 && !raw) toFloat(d, a, Fragment(tile.m, tile.n, group));
     if (a.r > 0) addAdapter<BN>(d, mem, ring, group);
+    if (a.residual) addResidual<BN>(d, mem, ring, group);
     if constexpr (F32) storeF32(d, a, tile.m, tile.n, group);
     else storeBf16(d, a, mem.staging, tile.m, tile.n, group, turn);
   }
@@ -346,7 +351,7 @@ template <int BN, class T, bool NN, bool F32> __device__ __forceinline__ void ge
   clusterSync();
   if (threadIdx.x < 128) {
     fewerRegisters<56>();
-    if (threadIdx.x < 32) produce<BN, T, NN>(a, mem, rank);
+    if (threadIdx.x == 0) produce<BN, T, NN>(a, mem, rank);
   } else {
     moreRegisters<224>();
     consume<BN, T, NN, F32>(a, mem, rank);
@@ -361,10 +366,10 @@ template <int BN, class T, bool NN, bool F32> __device__ __forceinline__ void ge
   extern "C" __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kThreads, 1)                    \
       NAME(const __grid_constant__ TensorMap mx, const __grid_constant__ TensorMap mw,                          \
            const __grid_constant__ TensorMap mu, const __grid_constant__ TensorMap mb,                          \
-           const __grid_constant__ TensorMap my, float* y, const __nv_bfloat16* residual, const float* sx,      \
-           const float* sw, int n, int out, int k, int r) {                                                     \
+           const __grid_constant__ TensorMap mr, const __grid_constant__ TensorMap my, float* y,                \
+           const float* sx, const float* sw, int n, int out, int k, int r, int residual) {                      \
     extern __shared__ char raw[];                                                                               \
-    Args a{&mx, &mw, &mu, &mb, &my, y, residual, sx, sw, n, out, k, r};                                         \
+    Args a{&mx, &mw, &mu, &mb, &mr, &my, y, sx, sw, n, out, k, r, residual};                                         \
     gemm<BN, T, NN, F32>(a, raw);                                                                               \
   }
 
@@ -427,15 +432,16 @@ __device__ __forceinline__ uint4 philox(uint4 c, uint2 k) {
   return c;
 }
 
-__device__ __forceinline__ float blockMax(float v) {
-  __shared__ float part[8];
+// blockMax may be called again at once: two sets of partial results alternate.
+__device__ __forceinline__ float blockMax(float v, int turn) {
+  __shared__ float part[2][16];
 #pragma unroll
   for (int i = 16; i; i /= 2) v = fmaxf(v, __shfl_xor_sync(~0u, v, i));
-  if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = v;
+  if (threadIdx.x % 32 == 0) part[turn][threadIdx.x / 32] = v;
   __syncthreads();
-  v = part[threadIdx.x % 8];
+  v = part[turn][threadIdx.x % 16];
 #pragma unroll
-  for (int i = 4; i; i /= 2) v = fmaxf(v, __shfl_xor_sync(~0u, v, i));
+  for (int i = 8; i; i /= 2) v = fmaxf(v, __shfl_xor_sync(~0u, v, i));
   return v;
 }
 
@@ -452,37 +458,66 @@ __device__ __forceinline__ uint32_t roundFour(const float* v, float inverse, con
          roundCode(v[2] * inverse, random, w.z) << 16 | roundCode(v[3] * inverse, random, w.w) << 24;
 }
 
-constexpr int kFoldChunks = 8; // 8 × 256 threads × 8 elements = 16384 columns
+constexpr int kFoldThreads = 512, kFoldChunks = 4; // 4 × 512 threads × 8 elements = 16384 columns
+
+// Fold is a thread's part of the row scales: eight columns of each chunk.
+struct Fold {
+  float w[kFoldChunks][8];
+  int out;
+  __device__ Fold(const float* sw, int out) : out(out) {
+#pragma unroll
+    for (int c = 0; c < kFoldChunks; c++)
+#pragma unroll
+      for (int i = 0; i < 8; i++) w[c][i] = column(c) < out ? sw[column(c) + i] : 0;
+  }
+  static __device__ int column(int c) { return (c * kFoldThreads + threadIdx.x) * 8; }
+  __device__ void load(uint4 (&raw)[kFoldChunks], const bf16* row) const {
+#pragma unroll
+    for (int c = 0; c < kFoldChunks; c++) {
+      raw[c] = make_uint4(0, 0, 0, 0);
+      if (column(c) < out) raw[c] = __ldcs(reinterpret_cast<const uint4*>(row + column(c)));
+    }
+  }
+  __device__ void scale(float (&v)[8], const uint4& raw, int c) const {
+    const uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      v[2 * i] = __uint_as_float(words[i] << 16) * w[c][2 * i];
+      v[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000) * w[c][2 * i + 1];
+    }
+  }
+};
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(kFoldThreads, 1)
     gemm_fold_quantise(const __nv_bfloat16* dy, const float* sw, int8_t* q, float* s, int n, int out, const int32_t* random, uint32_t site) {
-  size_t base = (size_t)blockIdx.x * out;
-  float v[kFoldChunks][8], most = 0;
+  Fold fold(sw, out);
+  uint4 raw[kFoldChunks], ahead[kFoldChunks];
+  fold.load(ahead, dy + (size_t)blockIdx.x * out);
+  for (int t = blockIdx.x, turn = 0; t < n; t += gridDim.x, turn ^= 1) {
+    float v[8], most = 0;
 #pragma unroll
-  for (int c = 0; c < kFoldChunks; c++) {
-    int o = (c * 256 + threadIdx.x) * 8;
-    if (o >= out) continue;
-    uint4 raw = *reinterpret_cast<const uint4*>(dy + base + o);
-    const __nv_bfloat162* pair = reinterpret_cast<const __nv_bfloat162*>(&raw);
-    float4 w[2] = {__ldg(reinterpret_cast<const float4*>(sw + o)), __ldg(reinterpret_cast<const float4*>(sw + o) + 1)};
+    for (int c = 0; c < kFoldChunks; c++) raw[c] = ahead[c];
+    fold.load(ahead, dy + (size_t)min(t + (int)gridDim.x, n - 1) * out);
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
-      v[c][i] = (i % 2 ? __high2float(pair[i / 2]) : __low2float(pair[i / 2])) * reinterpret_cast<float*>(w)[i];
-      most = fmaxf(most, fabsf(v[c][i]));
+    for (int c = 0; c < kFoldChunks; c++) {
+      fold.scale(v, raw[c], c);
+#pragma unroll
+      for (int i = 0; i < 8; i++) most = fmaxf(most, fabsf(v[i]));
     }
-  }
-  most = blockMax(most);
-  float inverse = most > 0 ? 127 / most : 0;
-  if (threadIdx.x == 0) s[blockIdx.x] = most / 127;
+    most = blockMax(most, turn);
+    float inverse = most > 0 ? 127 / most : 0;
+    if (threadIdx.x == 0) s[t] = most / 127;
 #pragma unroll
-  for (int c = 0; c < kFoldChunks; c++) {
-    int o = (c * 256 + threadIdx.x) * 8;
-    if (o >= out) continue;
-    uint32_t counter = (uint32_t)((base + o) / 4);
-    *reinterpret_cast<uint2*>(q + base + o) =
-        make_uint2(roundFour(v[c], inverse, random, site, counter), roundFour(v[c] + 4, inverse, random, site, counter + 1));
+    for (int c = 0; c < kFoldChunks; c++) {
+      int o = fold.column(c);
+      if (o >= out) continue;
+      fold.scale(v, raw[c], c);
+      size_t at = (size_t)t * out + o;
+      uint32_t counter = (uint32_t)(at / 4);
+      *reinterpret_cast<uint2*>(q + at) = make_uint2(roundFour(v, inverse, random, site, counter), roundFour(v + 4, inverse, random, site, counter + 1));
+    }
   }
 }
 

@@ -47,10 +47,6 @@ __device__ __forceinline__ void prefetchMap(const TensorMap* m) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(m) : "memory");
 }
 
-__device__ __forceinline__ void prefetchBytes(const void* p, uint32_t bytes) {
-  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p), "r"(bytes) : "memory");
-}
-
 __device__ __forceinline__ void load2(uint32_t dst, const TensorMap* m, uint32_t bar, int c0, int c1) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];"
                ::"r"(dst), "l"(m), "r"(bar), "r"(c0), "r"(c1) : "memory");

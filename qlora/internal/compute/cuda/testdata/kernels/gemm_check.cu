@@ -1,5 +1,5 @@
 // Checks gemm_hopper.cu against naive products and times it at the model's shapes.
-//   nvcc -std=c++17 -O3 -gencode arch=compute_90a,code=sm_90a -o gemm_check gemm_check.cu && ./gemm_check [quick]
+//   nvcc -std=c++17 -O3 -gencode arch=compute_90a,code=sm_90a -o gemm_check gemm_check.cu && ./gemm_check [quick], quick: small cases only, for compute-sanitizer
 #include "../../gemm_hopper.cu"
 #include "check.cuh"
 
@@ -19,8 +19,8 @@ template <class T> std::vector<double> product(const Device<T>& x, const Device<
   return y.host();
 }
 
-using Kernel = void (*)(const TensorMap, const TensorMap, const TensorMap, const TensorMap, const TensorMap, float*, const bf*, const float*,
-                        const float*, int, int, int, int);
+using Kernel = void (*)(const TensorMap, const TensorMap, const TensorMap, const TensorMap, const TensorMap, const TensorMap, float*,
+                        const float*, const float*, int, int, int, int, int);
 
 struct Variant { const char* name; Kernel kernel; int bn, size; bool nn, f32; int shared; };
 #define V(K, BN, SIZE, NN, F32) {#K, K, BN, SIZE, NN, F32, Shape<BN>::shared}
@@ -55,12 +55,11 @@ template <class T> struct Problem {
     TensorMap mx = tensorMap(x.p, type, {K, N}, {K * s}, {span, 128}, swizzle), mw;
     if (v.nn) mw = tensorMap(w.p, half, {64, K, O / 64}, {2 * O, 128}, {64, 64, bn / 128}, swizzle);
     else mw = tensorMap(w.p, type, {K, O}, {K * s}, {span, bn / 2}, swizzle);
-    TensorMap mu = mx, mb = mw, my = mx;
+    TensorMap mu = mx, mb = mw, my = mx, mr = tensorMap(residual.p, half, {O, N}, {O * 2}, {64, 128}, swizzle);
     if (adapter) mu = tensorMap(u.p, half, {R, N}, {R * 2}, {64, 128}, swizzle), mb = tensorMap(b.p, half, {R, O}, {R * 2}, {64, bn / 2}, swizzle);
     if (!v.f32) my = tensorMap(y.p, half, {O, N}, {O * 2}, {64, 64}, swizzle);
     int tiles = (n + 255) / 256 * ((out + v.bn - 1) / v.bn), grid = 2 * std::min(tiles, processors / 2);
-    v.kernel<<<grid, 384, v.shared>>>(mx, mw, mu, mb, my, yf.p, res ? residual.p : nullptr, scales ? sx.p : nullptr, scales ? sw.p : nullptr, n, out, k,
-                                      adapter ? r : 0);
+    v.kernel<<<grid, 384, v.shared>>>(mx, mw, mu, mb, mr, my, yf.p, scales ? sx.p : nullptr, scales ? sw.p : nullptr, n, out, k, adapter ? r : 0, res);
     CHECK(cudaGetLastError());
   }
 };
@@ -145,7 +144,7 @@ static void checkFold(int n, int out, bool random) {
   Device<int32_t> state(4);
   state.set({1, 2, 3, 4});
   fill(dy, 1, 1); fill(sw, 0.01f, 2);
-  gemm_fold_quantise<<<n, 256>>>(dy.p, sw.p, q.p, s.p, n, out, random ? state.p : nullptr, 9);
+  gemm_fold_quantise<<<std::min(n, processors), 512>>>(dy.p, sw.p, q.p, s.p, n, out, random ? state.p : nullptr, 9);
   CHECK(cudaGetLastError());
   auto hd = dy.host(); auto hw = sw.host(), hs = s.host(); auto hq = q.host();
   double worst = 0, bias = 0, scaleWorst = 0;
@@ -196,6 +195,7 @@ int main(int argc, char** argv) {
   check<int8_t>(256, 512, 256, 64);
   check<bf>(256, 512, 256, 64);
   if (!quick) {
+    check<int8_t>(100, 72, 400, 8);
     check<int8_t>(333, 1000, 1040, 24);
     check<bf>(333, 1000, 1032, 24);
     check<bf>(333, 1088, 1032, 16);
@@ -205,6 +205,10 @@ int main(int argc, char** argv) {
   checkTranspose(512, 384);
   checkFold(64, 9216, false);
   checkFold(64, 16384, true);
+  if (quick) {
+    printf(failures ? "%d FAILED\n" : "all passed\n", failures);
+    return failures != 0;
+  }
   double s8 = ceilingOf(gemm_ceiling_s8, 2.0 * 128 * 256 * 128), b16 = ceilingOf(gemm_ceiling_bf16, 2.0 * 128 * 256 * 64);
   printf("ceiling: int8 %.0f TOP/s, bf16 %.0f TFLOP/s\n", s8, b16);
   int shapes[4][2] = {{9216, 3072}, {3072, 3072}, {16384, 3072}, {3072, 8192}};
@@ -224,9 +228,9 @@ int main(int argc, char** argv) {
     state.set({1, 2, 3, 4});
     float ms = median([&] { gemm_transpose_s8<<<dim3(24, 128), 256>>>(w.p, t.p, 16384, 3072); });
     printf("transpose 16384x3072 %.1f us, %.0f GB/s\n", ms * 1e3, 2.0 * 16384 * 3072 / ms / 1e6);
-    ms = median([&] { gemm_fold_quantise<<<8192, 256>>>(dy.p, sw.p, q.p, s.p, 8192, 16384, nullptr, 0); });
+    ms = median([&] { gemm_fold_quantise<<<processors, 512>>>(dy.p, sw.p, q.p, s.p, 8192, 16384, nullptr, 0); });
     printf("fold_quantise 8192x16384 %.1f us, %.0f GB/s\n", ms * 1e3, 3.0 * 8192 * 16384 / ms / 1e6);
-    ms = median([&] { gemm_fold_quantise<<<8192, 256>>>(dy.p, sw.p, q.p, s.p, 8192, 16384, state.p, 0); });
+    ms = median([&] { gemm_fold_quantise<<<processors, 512>>>(dy.p, sw.p, q.p, s.p, 8192, 16384, state.p, 0); });
     printf("fold_quantise random 8192x16384 %.1f us, %.0f GB/s\n", ms * 1e3, 3.0 * 8192 * 16384 / ms / 1e6);
   }
   printf(failures ? "%d FAILED\n" : "all passed\n", failures);
