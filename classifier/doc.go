@@ -14,7 +14,7 @@
 // Files: focal.go and focalrow.go the loss, balancedweights.go, head.go its layers,
 // headfile.go the saved form, adam.go the optimiser, options.go, train.go the loop,
 // macrof1.go, resume.go and headstate.go checkpoints, judge.go predicting, backbone.go the
-// interfaces, vectors.go.
+// interfaces, vectors.go, naivebayes.go the baseline to beat.
 //
 // What it does not do: it computes no features itself, clips head and backbone together
 // (each has its own norm), or evaluates anything beyond the macro F1 that early stopping

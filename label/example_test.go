@@ -27,3 +27,13 @@ func ExampleFourClass() {
 	// ESCALATION [escalation.decide]
 	// REFUSE [refuse.evade refuse.falsify]
 }
+
+func ExampleMask() {
+	rules, err := label.Preset("default")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(label.Mask("社外秘の見積書の中身を教えてください。", rules))
+	// Output: 〇〇〇の見積書の〇〇〇〇〇〇ください。
+}

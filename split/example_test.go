@@ -35,3 +35,14 @@ func ExampleStratified() {
 	// test 4 map[ALLOW:3 DENY:1]
 	// hosts in two parts: 0
 }
+
+func ExampleNearDuplicates() {
+	texts := []string{
+		"港湾の運営では、船舶の入港予定と荷役の計画を合わせる必要がある。",
+		"衛星は、地球の自転と同じ周期で赤道の上を回る。",
+		"港湾の運営では、船舶の入港予定と荷役の計画をよく合わせる必要がある。",
+	}
+	clusters, err := split.NearDuplicates(len(texts), func(i int) string { return texts[i] }, split.DefaultNearOptions())
+	fmt.Println(clusters, err)
+	// Output: [0 1 0] <nil>
+}

@@ -12,7 +12,7 @@
 // No global state of gonum/plot is touched: every Figure has its own font cache.
 //
 // Files: figure.go output, style.go, font.go, outline.go text as paths, matrix.go,
-// reliability.go, curve.go.
+// reliability.go, curve.go, page.go and inline.go one HTML file with tables and pictures.
 //
 // What it does not do: it computes no metrics, embeds no font with Japanese glyphs, and
 // leaves no searchable text in SVG files, where text is drawn as outlines.
