@@ -131,6 +131,10 @@ func TestOperatingPoints(t *testing.T) {
 			t.Errorf("τ %g: %+v", c.tau, o)
 		}
 	}
+	p.Records = append(p.Records, eval.Record{Truth: label.Deny})
+	if o := p.at(0); o.Queue.K != 3 || o.FalseAllow.K != 1 {
+		t.Errorf("a sample without a decision goes to a person: %+v", o)
+	}
 	rows := p.operating()
 	if len(rows) != 11 || rows[3].Tau != .42 {
 		t.Errorf("%d rows, %+v", len(rows), rows[3])
