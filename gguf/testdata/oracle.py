@@ -7,16 +7,19 @@ import ctypes as C
 import pathlib
 import subprocess
 
-PACKAGE = "@node-llama-cpp/linux-x64@3.22.1"
+PACKAGE = "@node-llama-cpp/linux-x64"
+VERSION = "3.22.1"
 TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q5_0": 6, "Q5_1": 7, "Q8_0": 8,
          "Q2_K": 10, "Q3_K": 11, "Q4_K": 12, "Q5_K": 13, "Q6_K": 14, "BF16": 30}
 
 
-def find(directory):
+def find(directory, version=VERSION):
+    if version != VERSION:
+        directory = pathlib.Path(directory) / version
     bins = pathlib.Path(directory) / "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"
     if not bins.is_dir():
         pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
-        subprocess.run(["npm", "install", "--ignore-scripts", "--no-save", "--prefix", str(directory), PACKAGE], check=True)
+        subprocess.run(["npm", "install", "--ignore-scripts", "--no-save", "--prefix", str(directory), f"{PACKAGE}@{version}"], check=True)
     return bins
 
 

@@ -5,7 +5,9 @@ the bytes that this package's own conversion gives.
 Usage: python whole_file.py NPM_DIRECTORY [MODEL_DIRECTORY ...]
 Without model directories: the bundled model and generated ones (hidden 768 untied;
 hidden 256, 32 layers, tied). Needs numpy, PyPI gguf, npm, go, Linux on x86-64; with
-IMATRIX=1 in the environment, also with a random importance matrix."""
+IMATRIX=1 in the environment, also with a random importance matrix; with
+POLICY=llama.cpp-2025 against a library of that year, without importance matrices,
+which it takes from C++ only."""
 import ctypes as C
 import os
 import pathlib
@@ -34,11 +36,20 @@ class ImatrixData(C.Structure):
     _fields_ = [("name", C.c_char_p), ("data", C.POINTER(C.c_float)), ("size", C.c_size_t)]
 
 
-def load(directory):
-    bins = oracle.find(directory)
+# The library that each policy is compared with; 3.12.0 has llama.cpp b6122, of
+# August 2025.
+LIBRARIES = {"llama.cpp-2026": oracle.VERSION, "llama.cpp-2025": "3.12.0"}
+
+
+def load(directory, policy="llama.cpp-2026"):
+    bins = oracle.find(directory, LIBRARIES[policy])
+
+    def file(stem):
+        return str(next(f for pattern in (stem + ".v*.so", stem + ".so") for f in bins.glob(pattern)))
+
     C.CDLL(str(bins / "libggml-base.so"), C.RTLD_GLOBAL)
-    C.CDLL(str(next(bins.glob("libggml.v*.so"))), C.RTLD_GLOBAL).ggml_backend_load_all_from_path(str(bins).encode())
-    lib = C.CDLL(str(next(bins.glob("libllama.v*.so"))))
+    C.CDLL(file("libggml"), C.RTLD_GLOBAL).ggml_backend_load_all_from_path(str(bins).encode())
+    lib = C.CDLL(file("libllama"))
     lib.llama_model_quantize_default_params.restype = Params
     lib.llama_model_quantize.restype = C.c_uint32
     lib.llama_model_quantize.argtypes = [C.c_char_p, C.c_char_p, C.POINTER(Params)]
@@ -80,17 +91,17 @@ def write_imatrix(path, importance):
     w.close()
 
 
-def check(lib, tool, model, folder, importance_too):
+def check(lib, tool, model, folder, policy, importance_too):
     f32 = folder / "f32.gguf"
     subprocess.run([tool, "-model", model, "-type", "F32", "-out", f32], check=True, stdout=subprocess.DEVNULL)
     bad = 0
     for recipe, ftype in FTYPES.items():
         for weighted in ([False, True] if importance_too else [False]):
-            importance, extra = None, []
+            importance, extra = None, ["-policy", policy]
             if weighted:
                 importance = random_importance(f32, np.random.default_rng(5))
                 write_imatrix(folder / "imatrix.gguf", importance)
-                extra = ["-imatrix", folder / "imatrix.gguf"]
+                extra += ["-imatrix", folder / "imatrix.gguf"]
             ours, theirs = folder / "ours.gguf", folder / "theirs.gguf"
             subprocess.run([tool, "-model", model, "-type", recipe, "-out", ours] + extra, check=True, stdout=subprocess.DEVNULL)
             quantize(lib, f32, theirs, ftype, importance)
@@ -111,8 +122,12 @@ def main():
         models = [ROOT / "examples/fullpipeline/model", folder / "untied", folder / "deep"]
         subprocess.run([generate, "-out", models[1]], cwd=ROOT, check=True)
         subprocess.run([generate, "-out", models[2], "-hidden", "256", "-heads", "8", "-kv-heads", "2", "-layers", "32", "-mlp", "512", "-tied"], cwd=ROOT, check=True)
-    lib = load(sys.argv[1])
-    sys.exit(min(1, sum(check(lib, tool, m, folder, bool(os.environ.get("IMATRIX"))) for m in models)))
+    policy = os.environ.get("POLICY", "llama.cpp-2026")
+    lib = load(sys.argv[1], policy)
+    importance_too = bool(os.environ.get("IMATRIX")) and policy == "llama.cpp-2026"
+    bad = sum(check(lib, tool, m, folder, policy, importance_too) for m in models)
+    print(f"{policy}: {bad} tensors differ")
+    sys.exit(min(1, bad))
 
 
 if __name__ == "__main__":
