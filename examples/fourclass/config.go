@@ -19,11 +19,14 @@ var builtin []byte
 // config is the YAML file. Keys that are absent keep the library's defaults; unknown
 // ones are errors.
 type config struct {
-	Load     qlora.LoadOptions     `yaml:"load"`
-	Split    split.Options         `yaml:"split"`
-	Frozen   classifier.Options    `yaml:"frozen"`
-	LoRA     classifier.Options    `yaml:"lora"`
-	Backbone qlora.BackboneOptions `yaml:"backbone"`
+	Load qlora.LoadOptions `yaml:"load"`
+	// MaskedCopies adds each training request once more with the rules' keywords hidden,
+	// so that a judge learns not to lean on them.
+	MaskedCopies bool                  `yaml:"masked_copies"`
+	Split        split.Options         `yaml:"split"`
+	Frozen       classifier.Options    `yaml:"frozen"`
+	LoRA         classifier.Options    `yaml:"lora"`
+	Backbone     qlora.BackboneOptions `yaml:"backbone"`
 }
 
 func readConfig(path string, seed uint64) (config, error) {

@@ -119,7 +119,7 @@ func (p *program) fit(ctx context.Context, t *trained, b classifier.Backbone, na
 		}
 	}()
 	env := classifier.Env{Progress: func(step, total int, loss float64) { p.progress(name, step, total, loss) }}
-	head, rep, err := classifier.Train(ctx, b, examples(train), examples(val), t.opts, env)
+	head, rep, err := classifier.Train(ctx, b, p.withMasked(examples(train)), examples(val), t.opts, env)
 	if err != nil {
 		return err
 	}
@@ -130,6 +130,20 @@ func (p *program) fit(ctx context.Context, t *trained, b classifier.Backbone, na
 		t.judge.Temperature = t.temper.T
 	}
 	return err
+}
+
+// withMasked adds masked copies of the examples that have keywords.
+func (p *program) withMasked(train []classifier.Example) []classifier.Example {
+	mask := p.masker()
+	if !p.cfg.MaskedCopies || mask == nil {
+		return train
+	}
+	for _, ex := range train {
+		if m := mask(ex.Text); m != ex.Text {
+			train = append(train, classifier.Example{Text: m, Class: ex.Class})
+		}
+	}
+	return train
 }
 
 // temperature fits the scale of the logits on validation requests.
