@@ -42,7 +42,9 @@ const maxReserve = 64 << 20
 // plain encodes without padding.
 func (h heading) plain() ([]byte, error) { return h.encode(-1) }
 
-// encode appends a padding pair of zeros bytes to the metadata, none if negative.
+// encode adds a padding pair of zeros bytes to the metadata, none if negative:
+// before the first large value, so that an edit of a small one before it moves
+// neither the vocabulary nor the tensors' descriptions.
 func (h heading) encode(zeros int64) ([]byte, error) {
 	e := &encoderBuffer{b: []byte("GGUF"), order: binary.LittleEndian}
 	if h.big {
@@ -60,11 +62,15 @@ func (h heading) encode(zeros int64) ([]byte, error) {
 		if err := checkKey(key); err != nil {
 			return nil, err
 		}
+		if zeros >= 0 && v.large() {
+			e.padding(zeros)
+			zeros, pairs = -1, pairs+1
+		}
 		e.pair(key, v)
 		pairs++
 	}
 	if zeros >= 0 {
-		e.pair(PaddingKey, Value{kind: KindArray, elem: KindUint8, data: make([]uint8, zeros)})
+		e.padding(zeros)
 		pairs++
 	}
 	e.order.PutUint64(e.b[count:], pairs)
@@ -109,6 +115,16 @@ func (h heading) exactly(plain []byte, size int64) ([]byte, bool, error) {
 	}
 	b, err := h.encode(free - paddingPair)
 	return b, err == nil, err
+}
+
+// large reports whether a value takes some kilobytes.
+func (v Value) large() bool {
+	s, _ := v.data.(string)
+	return v.Len() >= 1024 || len(s) >= 4096
+}
+
+func (e *encoderBuffer) padding(zeros int64) {
+	e.pair(PaddingKey, Value{kind: KindArray, elem: KindUint8, data: make([]uint8, zeros)})
 }
 
 func (e *encoderBuffer) at() int { return len(e.b) }

@@ -100,6 +100,9 @@ func soak(t *testing.T, target soakTarget, all []*specimen, n int, seed uint64) 
 			}
 			used, budget = now, 0
 		}
+		if i%5_000_000 == 4_999_999 {
+			t.Logf("%d executions", i+1)
+		}
 	}
 	return accepted
 }
