@@ -7,6 +7,8 @@
 //	go run ./examples/fourclass -judge out/judge -data other.jsonl
 //	go run ./examples/fourclass -features features.csv # without a model
 //
+// A training that was interrupted goes on when the same command is run again.
+//
 // Requests are dataset.Sample lines with a label; feature lines are a class and
 // numbers. Samples of one template_id are never on both sides of a split.
 package main
@@ -21,6 +23,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/borea-go/borea/classifier"
 	"github.com/borea-go/borea/label"
 )
 
@@ -31,8 +34,8 @@ func main() {
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		os.Exit(2)
-	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(os.Stderr, "fourclass: interrupted")
+	case errors.Is(err, context.Canceled) || errors.Is(err, classifier.ErrInterrupted):
+		fmt.Fprintln(os.Stderr, "fourclass: interrupted; a training goes on when the same command is run again")
 		os.Exit(130)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "fourclass:", err)

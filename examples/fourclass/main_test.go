@@ -121,6 +121,32 @@ func TestTrainSaveAndEvaluate(t *testing.T) {
 	}
 }
 
+// A training stopped half-way goes on to the same answers.
+func TestInterruptedTrainingGoesOn(t *testing.T) {
+	const features = "../focalloss/features.csv"
+	config, whole, halves := write(t, "c.yaml", tiny), t.TempDir(), t.TempDir()
+	_, err := fourclass(t, "-features", features, "-config", config, "-out", whole)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	stop := writerFunc(func(b []byte) (int, error) {
+		if bytes.Contains(b, []byte("step 2")) {
+			cancel()
+		}
+		return len(b), nil
+	})
+	err = run(ctx, []string{"-features", features, "-config", config, "-out", halves}, &bytes.Buffer{}, stop)
+	require.ErrorIs(t, err, classifier.ErrInterrupted)
+	require.DirExists(t, filepath.Join(halves, ".checkpoints"))
+	_, err = fourclass(t, "-features", features, "-config", config, "-out", halves)
+	require.NoError(t, err)
+	require.NoDirExists(t, filepath.Join(halves, ".checkpoints"))
+	require.Equal(t, predictions(t, whole), predictions(t, halves))
+}
+
+type writerFunc func(b []byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
 func predictions(t *testing.T, dir string) (out []eval.Record) {
 	t.Helper()
 	f, err := os.Open(filepath.Join(dir, "predictions.jsonl"))

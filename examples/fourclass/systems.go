@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path/filepath"
 
+	"github.com/borea-go/borea/checkpoint"
 	"github.com/borea-go/borea/classifier"
 	"github.com/borea-go/borea/eval"
 	"github.com/borea-go/borea/label"
@@ -111,7 +113,8 @@ func (p *program) trainLoRA(ctx context.Context, train, val []request) (*trained
 }
 
 // fit trains, then fits the temperature on the validation part. When it fails it
-// closes t.
+// closes t. A training of its own is resumed after an interruption; those of a comparison
+// are short, and are not.
 func (p *program) fit(ctx context.Context, t *trained, b classifier.Backbone, name string, train, val []request) (err error) {
 	defer func() {
 		if err != nil {
@@ -119,6 +122,12 @@ func (p *program) fit(ctx context.Context, t *trained, b classifier.Backbone, na
 		}
 	}()
 	env := classifier.Env{Progress: func(step, total int, loss float64) { p.progress(name, step, total, loss) }}
+	if p.flags.folds == 0 {
+		if env.Checkpoints, err = checkpoint.Open(p.checkpoints(), checkpoint.DefaultOptions(), checkpoint.Env{}); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, env.Checkpoints.Close()) }()
+	}
 	head, rep, err := classifier.Train(ctx, b, p.withMasked(examples(train)), examples(val), t.opts, env)
 	if err != nil {
 		return err
@@ -131,6 +140,9 @@ func (p *program) fit(ctx context.Context, t *trained, b classifier.Backbone, na
 	}
 	return err
 }
+
+// checkpoints is where a training that is under way keeps its state.
+func (p *program) checkpoints() string { return filepath.Join(p.flags.out, ".checkpoints") }
 
 // withMasked adds masked copies of the examples that have keywords.
 func (p *program) withMasked(train []classifier.Example) []classifier.Example {

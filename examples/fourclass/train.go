@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/borea-go/borea/classifier"
@@ -29,6 +30,9 @@ func (p *program) train(ctx context.Context) error {
 		return err
 	}
 	err = t.save(filepath.Join(p.flags.out, "judge"), p.data.vectors != nil)
+	if err == nil {
+		err = os.RemoveAll(p.checkpoints()) // the judge is saved: a further run is a new one
+	}
 	if err == nil {
 		err = p.judged(ctx, ofJudge(name, t.judge, nil), train, val, test, []string{
 			fmt.Sprintf("%s: trained on %d requests, stopped and calibrated on %d others, judged here on %d that neither saw.", name, len(train), len(val), len(test)),
