@@ -200,5 +200,17 @@ func benchmarkSteps(b *testing.B, m *Model, batch int, recompute string) {
 	}
 	b.StopTimer()
 	b.ReportMetric(float64(batch*2048)*float64(b.N)/b.Elapsed().Seconds(), "tok/s")
+	if os.Getenv("BOREA_PROFILE") != "" {
+		list, err := m.dev.(*cuda.Device).Profile(step)
+		require.NoError(b, err)
+		total := 0.0
+		for _, k := range list {
+			total += k.Milliseconds
+		}
+		for _, k := range list[:min(len(list), 40)] {
+			fmt.Printf("%-28s %-16v %5d %9.3f ms %5.1f %%\n", k.Name, k.Grid, k.Count, k.Milliseconds, 100*k.Milliseconds/total)
+		}
+		fmt.Printf("all kernels %.1f ms\n", total)
+	}
 	b.ReportMetric(float64(m.dev.(*cuda.Device).MemoryReport().HighWater)/(1<<30), "GiB-held")
 }

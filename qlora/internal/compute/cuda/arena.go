@@ -57,12 +57,14 @@ func (b *block) fit(n int) uint64 {
 	return p
 }
 
-func freeBlocks(mem *budget, blocks []block) error {
-	var errs []error
+// freeBlocks returns the first error: of a lost device all calls fail.
+func freeBlocks(mem *budget, blocks []block) (first error) {
 	for _, b := range blocks {
-		errs = append(errs, mem.free(b.p, b.size))
+		if err := mem.free(b.p, b.size); err != nil && first == nil {
+			first = err
+		}
 	}
-	return errors.Join(errs...)
+	return first
 }
 
 // pool gives memory that lives as long as the device: weights.

@@ -50,7 +50,7 @@ func (d *Device) flash(h compute.Heads, ptrs ...uint64) bool {
 }
 
 // flashShared is their dynamic shared memory by head size: forward, dq, dkv.
-var flashShared = map[int][3]int{64: {36864, 55296, 75264}, 96: {53248, 79872, 80640}, 128: {69632, 69632, 70400}}
+var flashShared = map[int][3]int{64: {36864, 55296, 75776}, 96: {53248, 79872, 80896}, 128: {69632, 69632, 70656}}
 
 func scaleOf(h compute.Heads) float32 { return float32(1 / math.Sqrt(float64(h.D))) }
 
@@ -69,10 +69,13 @@ func (d *Device) Attention(out compute.Activation, lse, qkv compute.Buffer, head
 		return
 	}
 	d.turn(x, rot, start, heads, n, 1)
-	if d.flash(heads, x, y.x) {
+	switch {
+	case d.hopper && d.flash(heads, x, y.x):
+		d.hopperForward(y.x, l, x, start, heads, n)
+	case d.flash(heads, x, y.x):
 		a := (&driver.Args{}).Ptr(x).Ptr(y.x).Ptr(l).Ptr(start).Int(n, heads.H, heads.K).Float(scaleOf(heads))
 		d.launch(fmt.Sprintf("flash_forward_%d", heads.D), driver.Grid{X: heads.H, Y: ceil(n, 128), Z: 1}, 256, flashShared[heads.D][0], a)
-	} else {
+	default:
 		d.attend(y.x, l, x, heads.QKV(), d.at(x, wide), d.at(x, (heads.H+heads.K)*heads.D), heads.QKV(), start, 0, n, heads)
 	}
 	d.codes(y, n, wide)
@@ -122,16 +125,19 @@ func (d *Device) AttentionBackward(dqkv, dout compute.Buffer, out compute.Activa
 	b.dout, b.out, b.lse = c.real("dout", dout, n*wide), c.real("out.X", out.X, n*wide), c.f32("lse", lse, n*heads.H)
 	b.qkv, b.dqkv = c.real("qkv", qkv, n*b.ld), c.real("dqkv", dqkv, n*b.ld)
 	b.start, b.rot = c.i32("seq.Start", seq.Start, n), c.angles(rope, seq.Row, heads, n)
-	b.delta = c.scratch(slotDelta, 4*n*heads.H)
+	b.delta = c.scratch(slotDelta, 8*ceil(n, 128)*128*heads.H)
 	if !c.ok() || n == 0 {
 		return
 	}
-	if d.flash(heads, b.qkv, b.dqkv, b.dout, b.out) {
+	switch fits := d.flash(heads, b.qkv, b.dqkv, b.dout, b.out); {
+	case fits && d.hopper && heads.D < 128:
+		d.hopperBackward(b)
+	case fits:
 		d.flashBackward(b)
-		return
+	default:
+		d.plainBackward(b)
+		d.turn(b.dqkv, b.rot, 0, heads, n, -1)
 	}
-	d.plainBackward(b)
-	d.turn(b.dqkv, b.rot, 0, heads, n, -1)
 }
 
 type backward struct {
@@ -146,7 +152,7 @@ func (d *Device) flashBackward(b backward) {
 	if h.D == 128 {
 		rows = 64
 	}
-	d.rows("flash_delta", ceil(b.n*h.H, 8), (&driver.Args{}).Ptr(b.dout).Ptr(b.out).Ptr(b.delta).Int(b.n, h.H, h.D))
+	d.rows("flash_delta", ceil(b.n*h.H, 16), (&driver.Args{}).Ptr(b.dout).Ptr(b.out).Ptr(b.delta).Int(b.n, h.H, h.D))
 	for i, pass := range []struct {
 		name  string
 		heads int
@@ -173,4 +179,45 @@ func (d *Device) plainBackward(b backward) {
 // arguments appends what dq and dkv share.
 func (b backward) arguments(a *driver.Args, k, v uint64) {
 	a.Ptr(b.dout).Ptr(b.lse).Ptr(b.delta).Ptr(b.qkv).Ptr(k).Ptr(v).Ptr(uint64(b.ld)).Ptr(b.start).Int(b.n, b.h.H, b.h.H/b.h.K, b.h.D)
+}
+
+// flashHopperShared is the dynamic shared memory of flash_*_hopper.cu by head size:
+// forward, dq, dkv.
+var flashHopperShared = map[int][3]int{64: {83072, 99456, 83584}, 96: {124032, 148608, 124544}, 128: {164992}}
+
+// headsMap describes rows of heads to the copy engine, panels of 32 columns, in
+// boxes of high rows of one head.
+func (d *Device) headsMap(p uint64, n, cols, head, high int) *driver.TensorMap {
+	return d.tensorMap(mapKey{
+		p: p, typ: driver.MapBF16, dim: [3]int{32, n, cols / 32}, stride: [2]int{2 * cols, 64},
+		box: [3]int{32, high, head / 32}, directions: 3, swizzle: driver.Swizzle64,
+	})
+}
+
+func (d *Device) hopperForward(out, lse, qkv, start uint64, h compute.Heads, n int) {
+	mq, mkv := d.headsMap(qkv, n, h.QKV(), h.D, 64), d.headsMap(qkv, n, h.QKV(), h.D, 128)
+	mo := d.headsMap(out, n, h.H*h.D, h.D, 64)
+	if d.err != nil {
+		return
+	}
+	a := (&driver.Args{}).Map(mq).Map(mkv).Map(mo).Ptr(lse).Ptr(start).Int(n, h.H, h.K).Float(scaleOf(h))
+	d.launch(fmt.Sprintf("flash_forward_hopper_%d", h.D), driver.Grid{X: h.H, Y: ceil(n, 128), Z: 1}, 384, flashHopperShared[h.D][0], a)
+}
+
+func (d *Device) hopperBackward(b backward) {
+	h := b.h
+	mqkv, mdout := d.headsMap(b.qkv, b.n, b.ld, h.D, 64), d.headsMap(b.dout, b.n, h.H*h.D, h.D, 64)
+	if d.err != nil {
+		return
+	}
+	d.rows("flash_stats_hopper", ceil(ceil(b.n, 128)*128*h.H, 16),
+		(&driver.Args{}).Ptr(b.dout).Ptr(b.out).Ptr(b.lse).Ptr(b.delta).Int(b.n, h.H, h.D))
+	for i, pass := range []struct {
+		name  string
+		heads int
+	}{{"dq", h.H}, {"dkv", h.K}} {
+		a := (&driver.Args{}).Map(mqkv).Map(mdout).Ptr(b.delta).Ptr(b.start).Ptr(b.dqkv).Int(b.n, h.H, h.K).Float(scaleOf(h))
+		a.Ptr(b.rot.cos).Ptr(b.rot.sin).Ptr(b.rot.row)
+		d.launch(fmt.Sprintf("flash_%s_hopper_%d", pass.name, h.D), driver.Grid{X: pass.heads, Y: ceil(b.n, 128), Z: 1}, 384, flashHopperShared[h.D][i+1], a)
+	}
 }

@@ -26,6 +26,7 @@ type Device struct {
 	staging [2]*stage // of rows on their way to a weight
 	maps    map[mapKey]*driver.TensorMap
 	adam    uint64 // tables of the 8-bit moments
+	profile *profile
 	err     error
 	closed  bool
 }

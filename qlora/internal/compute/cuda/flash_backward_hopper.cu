@@ -163,15 +163,18 @@ __device__ __forceinline__ void queryGradient(const Arguments& a, const QueryMem
   clear(dq);
   Ring<P::keyStages> ring;
   int before = 0;
+  if (group == 1) passTurn(1);
   hopper::wait(mem.ownFull, 0);
   for (int i = w.tiles - 1; i >= 0; i--) {
     uint32_t k = mem.stage + ring.slot * P::keyStage, v = k + P::keyStage / 2;
     hopper::wait(mem.full + 8 * ring.slot, ring.phase);
+    awaitTurn(group);
     hopper::mmaFence();
     queryScores<D>(s, mem.own + group * P::piece, k);
     hopper::mmaCommit();
     queryScores<D>(dp, mem.own + (2 + group) * P::piece, v);
     hopper::mmaCommit();
+    if (group == 0 || i > 0) passTurn(group);
     hopper::mmaWait<2>();
     hopper::hold(dq);
     if (i < w.tiles - 1) released(mem.empty + 8 * before);
@@ -276,15 +279,18 @@ __device__ __forceinline__ void keyGradient(const Arguments& a, const KeyMemory<
   clear(dv);
   Ring<P::queryStages> ring;
   int before = -1;
+  if (group == 1) passTurn(1);
   hopper::wait(mem.ownFull, 0);
   for (int i = 0; i < w.total; i++, ring.next()) {
     int step = i % w.steps, t0 = w.j0 + step * kQueries;
     uint32_t q = mem.stage + ring.slot * P::queryStage, dout = q + P::piece, stats = mem.stats + ring.slot * P::statBytes + threadIdx.x % 4 * 8;
     hopper::wait(mem.full + 8 * ring.slot, ring.phase);
+    awaitTurn(group);
     if (t0 + kQueries <= first) { // all before the warpgroup's keys
       hopper::mmaWait<0>();
       hopper::hold(dk);
       hopper::hold(dv);
+      if (i + 1 < w.total) passTurn(group);
       if (before >= 0) released(mem.empty + 8 * before); // the next step may need this stage
       released(mem.empty + 8 * ring.slot);
       before = -1;
@@ -295,6 +301,7 @@ __device__ __forceinline__ void keyGradient(const Arguments& a, const KeyMemory<
     hopper::mmaCommit();
     scores<D, 64, kQueries>(dp, mem.own + (2 + group) * P::piece, 0, dout);
     hopper::mmaCommit();
+    if (group == 0 || i + 1 < w.total) passTurn(group);
     hopper::mmaWait<2>();
     hopper::hold(dk);
     hopper::hold(dv);

@@ -156,11 +156,6 @@ __device__ __forceinline__ void finish(float (&o)[D / 8][4], const Rows& r, cons
   }
 }
 
-// turn lets the two warpgroups issue their products one after the other, so that
-// one takes exponentials while the other multiplies.
-__device__ __forceinline__ void awaitTurn(int group) { hopper::syncGroup(3 + group, 256); }
-__device__ __forceinline__ void passTurn(int group) { hopper::arriveGroup(3 + (group ^ 1), 256); }
-
 template <int D>
 __device__ __forceinline__ void consume(const TensorMap* mo, const Memory<D>& mem, const Span& w, const int* start, float* lse, Layout<D> lay, float scale) {
   using P = Plan<D>;

@@ -52,8 +52,15 @@ template <int Stages> struct Ring {
   }
 };
 
+// awaitTurn and passTurn let the two warpgroups start their products one after
+// the other, so that one takes exponentials while the other multiplies. Every
+// turn passed must be taken.
+__device__ __forceinline__ void awaitTurn(int group) { hopper::syncGroup(3 + group, 256); }
+__device__ __forceinline__ void passTurn(int group) { hopper::arriveGroup(3 + (group ^ 1), 256); }
+
 // released tells the copying warp that this warp has read a buffer.
 __device__ __forceinline__ void released(uint32_t empty) {
+  __syncwarp();
   if (threadIdx.x % 32 == 0) hopper::arrive(empty);
 }
 

@@ -17,7 +17,8 @@
 // matrix (at most 48 MiB) into scratch before its product: 0.1 GB moved a
 // layer against 10¹² operations.
 //
-// Kernels (all: block 384, grid below, dynamic shared memory SHARED_<BN> bytes):
+// Kernels (all: block 384, grid below, dynamic shared memory 230464, 197696,
+// 230496 bytes for BN = 256, 192, 128):
 //
 //   gemm_s8_{256,192,128}        int8 → bf16
 //   gemm_s8_f32_{256,192,128}    int8 → float32; with sx = sw = 0, int32 sums
@@ -162,6 +163,7 @@ template <int BN, class T, bool NN> __device__ void produce(const Args& a, const
 
 // release tells the producers of the whole cluster that this warp has read a stage.
 __device__ __forceinline__ void release(uint32_t empty) {
+  __syncwarp();
   if (threadIdx.x % 32 < kCluster) arriveAt(empty, threadIdx.x % 32);
 }
 
@@ -232,26 +234,45 @@ struct Fragment {
 // scaled is factor·d as the bits of a float. sx·sw comes first, as on the CPU device.
 __device__ __forceinline__ int scaled(int d, float x, float w) { return __float_as_int(__fmul_rn(__int2float_rn(d), __fmul_rn(x, w))); }
 
-// toFloat loads the scales of eight instructions' columns before it uses one:
-// clamped addresses instead of branches keep the loads in flight together.
-template <int R> __device__ __forceinline__ void toFloat(int (&d)[R], const Args& a, Fragment at) {
-  float x0 = a.sx ? a.sx[min(at.row, a.n - 1)] : 1, x1 = a.sx ? a.sx[min(at.row + 8, a.n - 1)] : 1;
+// loadNow keeps a load where it is written, ahead of the products.
+__device__ __forceinline__ float loadNow(const float* p) {
+  float v;
+  asm volatile("ld.global.nc.f32 %0, [%1];" : "=f"(v) : "l"(p));
+  return v;
+}
+
+// Scales are loaded before the products and wait in registers: two row scales,
+// two of the tile's column scales, which share passes around.
+template <int BN> struct Scales {
+  float x[2] = {1, 1}, w[2] = {1, 1};
+  __device__ Scales(const Args& a, Fragment at, int n) {
 #pragma unroll
-  for (int j0 = 0; j0 < R / 4; j0 += 8) {
-    float2 w[8];
-#pragma unroll
-    for (int j = 0; j < 8; j++) {
-      w[j] = make_float2(1, 1);
-      if (a.sw) w[j] = __ldg(reinterpret_cast<const float2*>(a.sw + min(at.column + 8 * (j0 + j), a.out - 2)));
+    for (int i = 0; i < 2; i++) {
+      if (a.sx) x[i] = loadNow(a.sx + min(at.row + 8 * i, a.n - 1));
+      if (a.sw) w[i] = loadNow(a.sw + min(n + (int)threadIdx.x % 128 + 128 * i, a.out - 1));
     }
+  }
+  // share writes the column scales to the warpgroup's staging, which its last
+  // stores have long read.
+  __device__ void share(uint32_t staging, int group) const {
+    if (threadIdx.x % 128 == 0) storeRead<0>();
+    syncGroup(1 + group, 128);
 #pragma unroll
-    for (int j = 0; j < 8; j++) {
-      int* v = d + 4 * (j0 + j);
-      v[0] = scaled(v[0], x0, w[j].x);
-      v[1] = scaled(v[1], x0, w[j].y);
-      v[2] = scaled(v[2], x1, w[j].x);
-      v[3] = scaled(v[3], x1, w[j].y);
-    }
+    for (int i = 0; i < BN / 128 + (BN % 128 > 0); i++)
+      asm volatile("st.shared.f32 [%0], %1;" ::"r"(staging + (threadIdx.x % 128 + 128 * i) * 4), "f"(w[i]) : "memory");
+    syncGroup(1 + group, 128);
+  }
+};
+
+template <int BN> __device__ __forceinline__ void toFloat(int (&d)[BN / 2], const Scales<BN>& s, uint32_t staging) {
+#pragma unroll
+  for (int j = 0; j < BN / 8; j++) {
+    float2 w;
+    asm volatile("ld.shared.v2.f32 {%0,%1}, [%2];" : "=f"(w.x), "=f"(w.y) : "r"(staging + 32 * j + threadIdx.x % 4 * 8));
+    d[4 * j] = scaled(d[4 * j], s.x[0], w.x);
+    d[4 * j + 1] = scaled(d[4 * j + 1], s.x[0], w.y);
+    d[4 * j + 2] = scaled(d[4 * j + 2], s.x[1], w.x);
+    d[4 * j + 3] = scaled(d[4 * j + 3], s.x[1], w.y);
   }
 }
 
@@ -325,9 +346,18 @@ template <int BN, class T, bool NN, bool F32> __device__ void consume(const Args
   Tiles<BN> tile(a.n, a.out);
   while (tile.next(rank)) {
     int d[BN / 2];
-    sweep<BN, T, NN>(d, mem, ring, blocks, group);
-    bool raw = F32 && !a.sx && !a.sw && !a.r && !a.residual;
-    if (sizeof(T) == 1 && !raw) toFloat(d, a, Fragment(tile.m, tile.n, group));
+    if constexpr (sizeof(T) == 1) {
+      Scales<BN> scales(a, Fragment(tile.m, tile.n, group), tile.n);
+      sweep<BN, T, NN>(d, mem, ring, blocks, group);
+      bool raw = F32 && !a.sx && !a.sw && !a.r && !a.residual;
+      uint32_t staging = mem.staging + group * 2 * kStagingBytes;
+      if (!raw) {
+        scales.share(staging, group);
+        toFloat<BN>(d, scales, staging);
+      }
+    } else {
+      sweep<BN, T, NN>(d, mem, ring, blocks, group);
+    }
     if (a.r > 0) addAdapter<BN>(d, mem, ring, group);
     if (a.residual) addResidual<BN>(d, mem, ring, group);
     if constexpr (F32) storeF32(d, a, tile.m, tile.n, group);

@@ -43,9 +43,10 @@ type mapKey struct {
 	stride     [2]int
 	box        [3]int
 	directions int
+	swizzle    int
 }
 
-// tensorMap returns a map of 128-byte swizzled boxes, made once for each key.
+// tensorMap returns a map, made once for each key.
 func (d *Device) tensorMap(k mapKey) *driver.TensorMap {
 	if m := d.maps[k]; m != nil || d.err != nil {
 		return m
@@ -58,7 +59,7 @@ func (d *Device) tensorMap(k mapKey) *driver.TensorMap {
 			stride = append(stride, uint64(k.stride[i-1]))
 		}
 	}
-	m, err := d.ctx.NewTensorMap(k.typ, k.p, dim, stride, box, driver.Swizzle128)
+	m, err := d.ctx.NewTensorMap(k.typ, k.p, dim, stride, box, k.swizzle)
 	d.run(err)
 	if len(d.maps) >= 1<<14 { // addresses of freed memory
 		clear(d.maps)
@@ -70,7 +71,7 @@ func (d *Device) tensorMap(k mapKey) *driver.TensorMap {
 // matrixMap is tensorMap of rows × cols, rows ld elements of size bytes apart,
 // in boxes of 128 bytes by high.
 func (d *Device) matrixMap(p uint64, typ, size, rows, cols, ld, high int) *driver.TensorMap {
-	return d.tensorMap(mapKey{p: p, typ: typ, dim: [3]int{cols, rows}, stride: [2]int{ld * size}, box: [3]int{128 / size, high}, directions: 2})
+	return d.tensorMap(mapKey{p: p, typ: typ, dim: [3]int{cols, rows}, stride: [2]int{ld * size}, box: [3]int{128 / size, high}, directions: 2, swizzle: driver.Swizzle128})
 }
 
 // hopperTile chooses the tile width: the fewest columns of work for the busiest
@@ -93,10 +94,13 @@ func (d *Device) hopperProduct(kind string, p left, x *driver.TensorMap, w func(
 		kind += "_f32"
 	}
 	width, blocks := d.hopperTile(kind, p.m, p.n)
-	mu, mb, my, mw := x, x, x, w(width)
+	mu, mb, mr, my, mw := x, x, x, x, w(width)
 	if p.r > 0 {
 		mu = d.matrixMap(p.u, driver.MapBF16, 2, p.m, p.r, p.r, 128)
 		mb = d.matrixMap(p.v, driver.MapBF16, 2, p.n, p.r, p.r, width/2)
+	}
+	if p.residual != 0 {
+		mr = d.matrixMap(p.residual, driver.MapBF16, 2, p.m, p.n, p.n, 128)
 	}
 	if p.typ == compute.BF16 {
 		my = d.matrixMap(p.y, driver.MapBF16, 2, p.m, p.n, p.n, 64)
@@ -105,7 +109,7 @@ func (d *Device) hopperProduct(kind string, p left, x *driver.TensorMap, w func(
 		return
 	}
 	a := &driver.Args{}
-	a.Map(x).Map(mw).Map(mu).Map(mb).Map(my).Ptr(p.y).Ptr(p.residual).Ptr(sx).Ptr(sw).Int(p.m, p.n, p.k, p.r)
+	a.Map(x).Map(mw).Map(mu).Map(mb).Map(mr).Map(my).Ptr(p.y).Ptr(sx).Ptr(sw).Int(p.m, p.n, p.k, p.r, flag(p.residual != 0))
 	d.launch(fmt.Sprintf("gemm_%s_%d", kind, width), driver.Grid{X: blocks, Y: 1, Z: 1}, 384, hopperShared[width], a)
 }
 
@@ -121,7 +125,7 @@ func (d *Device) hopperNN(p left, w uint64) {
 	d.hopperProduct("bf16_nn", p, x, func(width int) *driver.TensorMap {
 		return d.tensorMap(mapKey{
 			p: w, typ: driver.MapBF16, dim: [3]int{64, p.k, p.n / 64}, stride: [2]int{2 * p.n, 128},
-			box: [3]int{64, 64, width / 128}, directions: 3,
+			box: [3]int{64, 64, width / 128}, directions: 3, swizzle: driver.Swizzle128,
 		})
 	}, 0, 0)
 }
@@ -149,7 +153,7 @@ func (c call) requantised(p left, w *weight, random uint64, site uint32) {
 	q, s := c.scratch(slotQ, p.m*p.k), c.scratch(slotS, 4*p.m)
 	wt := c.scratch(slotWide, w.rows*w.cols)
 	a := &driver.Args{}
-	d.rows("gemm_fold_quantise", p.m, a.Ptr(p.x).Ptr(w.scale).Ptr(q).Ptr(s).Int(p.m, p.k).Ptr(random).Int(int(int32(site))))
+	d.launch("gemm_fold_quantise", driver.Grid{X: min(p.m, d.ctx.SMs), Y: 1, Z: 1}, 512, 0, a.Ptr(p.x).Ptr(w.scale).Ptr(q).Ptr(s).Int(p.m, p.k).Ptr(random).Int(int(int32(site))))
 	d.launch("gemm_transpose_s8", driver.Grid{X: w.cols / 128, Y: w.rows / 128, Z: 1}, 256, 0,
 		(&driver.Args{}).Ptr(w.w).Ptr(wt).Int(w.rows, w.cols))
 	p.x = q

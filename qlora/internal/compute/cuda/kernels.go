@@ -36,7 +36,7 @@ var kernelNames = map[string]string{
 	"gemm":            "mma_i8_%:65536 mma_bf16_nn_%:65536 mma_bf16_nt_bf16:65536 mma_bf16_tt_f32:65536 mma_reduce",
 	"flash_attention": "flash_forward_64:36864 flash_forward_96:53248 flash_forward_128:69632",
 	"flash_backward": "flash_delta flash_dq_64:55296 flash_dq_96:79872 flash_dq_128:69632 " +
-		"flash_dkv_64:75264 flash_dkv_96:80640 flash_dkv_128:70400",
+		"flash_dkv_64:75776 flash_dkv_96:80896 flash_dkv_128:70656",
 }
 
 // loadKernels loads every image that the device can run.
@@ -50,7 +50,17 @@ func loadKernels(c *driver.Context, hopper bool) (map[string]driver.Function, er
 	if !hopper {
 		return all, nil
 	}
-	return all, loadImage(c, all, "gemm_hopper", hopperNames(), c.Shared)
+	for file, names := range map[string]string{
+		"gemm_hopper":          hopperNames(),
+		"flash_forward_hopper": "flash_forward_hopper_64:83072 flash_forward_hopper_96:124032 flash_forward_hopper_128:164992",
+		"flash_backward_hopper": "flash_stats_hopper flash_dq_hopper_64:99456 flash_dq_hopper_96:148608 " +
+			"flash_dkv_hopper_64:83584 flash_dkv_hopper_96:124544",
+	} {
+		if err := loadImage(c, all, file, names, c.Shared); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 func loadImage(c *driver.Context, all map[string]driver.Function, file, names string, most int) error {
@@ -94,6 +104,10 @@ func (d *Device) launch(name string, g driver.Grid, threads, shared int, a *driv
 	f, ok := d.kern[name]
 	if !ok {
 		d.fail(fmt.Errorf("cuda: no kernel %s", name))
+		return
+	}
+	if d.profile != nil {
+		d.run(d.profile.timed(name, g, func() error { return d.ctx.Launch(f, g, threads, shared, a) }))
 		return
 	}
 	d.run(d.ctx.Launch(f, g, threads, shared, a))

@@ -11,45 +11,46 @@ import (
 	"unsafe"
 )
 
-// Args packs a kernel's parameters as the compiler lays them out: each aligned
-// to its size.
+// Args holds a kernel's parameters, each aligned to its size.
 type Args struct {
-	buf [512]byte
+	buf [1024]byte
 	n   int
+	at  [C.BOREA_PARAMETERS]uint16
+	num int
 }
 
-func (a *Args) pad(to int) { a.n = (a.n + to - 1) &^ (to - 1) }
+// next is where a parameter of size bytes goes.
+func (a *Args) next(size, align int) []byte {
+	a.n = (a.n + align - 1) &^ (align - 1)
+	to := a.buf[a.n : a.n+size]
+	a.at[a.num] = uint16(a.n)
+	a.n, a.num = a.n+size, a.num+1
+	return to
+}
 
 // Ptr appends a device pointer or any 64-bit value.
 func (a *Args) Ptr(p uint64) *Args {
-	a.pad(8)
-	binary.LittleEndian.PutUint64(a.buf[a.n:], p)
-	a.n += 8
+	binary.LittleEndian.PutUint64(a.next(8, 8), p)
 	return a
 }
 
-// Int appends an int.
+// Int appends ints.
 func (a *Args) Int(v ...int) *Args {
-	a.pad(4)
 	for _, x := range v {
-		binary.LittleEndian.PutUint32(a.buf[a.n:], uint32(int32(x)))
-		a.n += 4
+		binary.LittleEndian.PutUint32(a.next(4, 4), uint32(int32(x)))
 	}
 	return a
 }
 
 // Float appends a float.
 func (a *Args) Float(v float32) *Args {
-	a.pad(4)
-	binary.LittleEndian.PutUint32(a.buf[a.n:], math.Float32bits(v))
-	a.n += 4
+	binary.LittleEndian.PutUint32(a.next(4, 4), math.Float32bits(v))
 	return a
 }
 
 // Map appends a tensor map passed by value.
 func (a *Args) Map(m *TensorMap) *Args {
-	a.pad(64)
-	a.n += copy(a.buf[a.n:], m[:])
+	copy(a.next(len(m), 64), m[:])
 	return a
 }
 
@@ -63,7 +64,7 @@ func (c *Context) Launch(f Function, g Grid, threads, shared int, a *Args) error
 		return nil
 	}
 	dims := [4]C.uint{C.uint(g.X), C.uint(g.Y), C.uint(g.Z), C.uint(threads)}
-	return check("launch "+f.name, C.borea_launch(c.ctx, f.f, &dims[0], C.uint(shared), c.stream, unsafe.Pointer(&a.buf[0]), C.size_t(a.n)))
+	return check("launch "+f.name, C.borea_launch(c.ctx, f.f, &dims[0], C.uint(shared), c.stream, unsafe.Pointer(&a.buf[0]), (*C.ushort)(unsafe.Pointer(&a.at[0])), C.int(a.num)))
 }
 
 // TensorMap describes a matrix to the copy engine of Hopper and later.

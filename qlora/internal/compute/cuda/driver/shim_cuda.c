@@ -10,10 +10,12 @@ CUresult borea_bind(CUcontext ctx) { return cuCtxSetCurrent(ctx); }
 		if (bound) return bound;      \
 	} while (0)
 
-CUresult borea_launch(CUcontext ctx, CUfunction f, const unsigned *dims, unsigned shared, CUstream s, const void *args, size_t bytes) {
+/* Parameter i lies at[i] bytes into args. */
+CUresult borea_launch(CUcontext ctx, CUfunction f, const unsigned *dims, unsigned shared, CUstream s, const void *args, const unsigned short *at, int n) {
 	BIND;
-	void *extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, (void *)args, CU_LAUNCH_PARAM_BUFFER_SIZE, &bytes, CU_LAUNCH_PARAM_END};
-	return cuLaunchKernel(f, dims[0], dims[1], dims[2], dims[3], 1, 1, shared, s, NULL, extra);
+	void *params[BOREA_PARAMETERS];
+	for (int i = 0; i < BOREA_PARAMETERS; i++) params[i] = (char *)args + (i < n ? at[i] : 0);
+	return cuLaunchKernel(f, dims[0], dims[1], dims[2], dims[3], 1, 1, shared, s, params, NULL);
 }
 
 CUresult borea_alloc(CUcontext ctx, CUdeviceptr *p, size_t n) { BIND; return cuMemAlloc(p, n); }

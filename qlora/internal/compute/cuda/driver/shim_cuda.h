@@ -5,9 +5,12 @@
 #include <cuda.h>
 #include <stddef.h>
 
+/* The most parameters of a kernel. */
+#define BOREA_PARAMETERS 24
+
 /* Each call makes ctx current on the calling thread first. */
 CUresult borea_bind(CUcontext ctx);
-CUresult borea_launch(CUcontext ctx, CUfunction f, const unsigned *dims, unsigned shared, CUstream s, const void *args, size_t bytes);
+CUresult borea_launch(CUcontext ctx, CUfunction f, const unsigned *dims, unsigned shared, CUstream s, const void *args, const unsigned short *at, int n);
 CUresult borea_alloc(CUcontext ctx, CUdeviceptr *p, size_t n);
 CUresult borea_free(CUcontext ctx, CUdeviceptr p);
 CUresult borea_pinned(CUcontext ctx, void **p, size_t n);
