@@ -50,7 +50,8 @@ type LoadOptions struct {
 	// Weights is the form of the four linears of each block: "int8" (int8 weights
 	// and activations), "int8w" (int8 weights only), "bf16", or "f32", the oracle.
 	Weights string `json:"weights" yaml:"weights"`
-	// Embeddings is the form of embedding and head: "bf16" (exact for bf16 files) or "f32".
+	// Embeddings is the form of embedding and head: "bf16" (exact for bf16 files),
+	// "f32", or "int8", which halves what a decoded token reads of the head.
 	Embeddings string `json:"embeddings" yaml:"embeddings"`
 	// BlockTokens is how many tokens are scored or prefilled at once, at least 1.
 	BlockTokens int `json:"block_tokens" yaml:"block_tokens"`
@@ -83,8 +84,8 @@ func (o LoadOptions) Validate() error {
 	if _, ok := formats[o.Weights]; !ok {
 		return &OptionError{"weights", o.Weights, "f32, bf16, int8, int8w or nf4"}
 	}
-	if o.Embeddings != "bf16" && o.Embeddings != "f32" {
-		return &OptionError{"embeddings", o.Embeddings, "bf16 or f32"}
+	if o.Embeddings != "bf16" && o.Embeddings != "f32" && o.Embeddings != "int8" {
+		return &OptionError{"embeddings", o.Embeddings, "bf16, f32 or int8"}
 	}
 	if o.BlockTokens < 1 {
 		return &OptionError{"block_tokens", o.BlockTokens, "at least 1"}

@@ -143,15 +143,13 @@ func (d *Device) attendFew(f *flash) {
 			t, head := i/h.H, i%h.H
 			off, keys := head*h.K/h.H*h.D, f.past+t+1
 			q, s := f.q[t*f.ldq+head*h.D:][:h.D], w.scratch.floats(slotS, keys)
-			for j := range keys {
-				s[j] = scale * d.kern.dot(q, f.k[j*f.ldkv+off:][:h.D])
-			}
+			d.kern.dots(s, q, f.k[off:], f.ldkv)
+			d.kern.scale(s, scale)
 			inv := float32(1 / expSumWide(d.kern, s, s, d.kern.max(s)))
 			o := f.out[(t*h.H+head)*h.D:][:h.D]
 			clear(o)
-			for j, p := range s {
-				d.kern.axpy(o, f.v[j*f.ldkv+off:][:h.D], p*inv)
-			}
+			d.kern.mix(o, s, f.v[off:], f.ldkv)
+			d.kern.scale(o, inv)
 		}
 	})
 }

@@ -11,8 +11,9 @@ type intKernels struct {
 	offset bool
 	pack   func(o operand, dst []float32, width, l0, lanes, k0, k int)
 	tile   func(c []int32, ldc int, a, b []float32, k int, add bool)
-	// dot, where not nil, is the sum of (x+128)·w.
-	dot func(x, w []int8) int32
+	// dots, where not nil, writes y[r] = Σ x·w of row r of w, whose rows follow one
+	// another; x is codes with 128 added.
+	dots func(y []int32, x []uint8, w []int8)
 	// ceiling is like that of kernels; nil where there is no such loop.
 	ceiling func(rounds int) int
 }
@@ -42,36 +43,39 @@ func words(q []int8) ([]float32, bool) {
 	return unsafe.Slice((*float32)(p), len(q)/4), true
 }
 
-// fewInt8 takes one dot product after another.
+// fewInt8 takes one row of the weight after another.
 func (d *Device) fewInt8(y []float32, x activation, w *weight, n int, add bool) {
-	d.pool.rows(w.rows, n*w.cols, func(_ *worker, lo, hi int) {
-		for o := lo; o < hi; o++ {
-			row := w.q[o*w.cols : (o+1)*w.cols]
-			for t := range n {
-				v := float32(float32(d.dotCodes(x.q[t*w.cols:], row, w.sum[o])) * float32(x.s[t]*w.scale[o]))
-				if add {
-					v += y[t*w.rows+o]
-				}
-				y[t*w.rows+o] = v
-			}
+	k := d.kern.ints
+	if k == nil || k.dots == nil {
+		k = &intKernels{dots: dotsInt8Go}
+	}
+	codes := raised(d.scratch.raised(n*w.cols), x.q)
+	d.pool.rows(w.rows, n*w.cols, func(wk *worker, lo, hi int) {
+		acc := wk.scratch.ints(hi - lo)
+		for t := range n {
+			k.dots(acc, codes[t*w.cols:(t+1)*w.cols], w.q[lo*w.cols:hi*w.cols])
+			d.kern.scaleSums(y[t*w.rows+lo:t*w.rows+hi], acc, x.s[t], w.scale[lo:hi], w.sum[lo:hi], true, add)
 		}
 	})
 }
 
-func (d *Device) dotCodes(x, w []int8, sum int32) int32 {
-	if k := d.kern.ints; k != nil && k.dot != nil {
-		return k.dot(x, w) - 128*sum
+// raised writes codes with 128 added.
+func raised(dst []uint8, q []int8) []uint8 {
+	for i := range dst {
+		dst[i] = uint8(q[i]) ^ 0x80
 	}
-	return dotInt8Go(x, w)
+	return dst
 }
 
-func dotInt8Go(x, w []int8) int32 {
-	var s int32
-	x = x[:len(w)]
-	for k, v := range w {
-		s += int32(v) * int32(x[k])
+func dotsInt8Go(y []int32, x []uint8, w []int8) {
+	for r := range y {
+		var s int32
+		row := w[r*len(x):][:len(x)]
+		for k, v := range row {
+			s += int32(v) * int32(x[k])
+		}
+		y[r] = s
 	}
-	return s
 }
 
 // blocksInt8 is multiply on words, its depth counted in words.

@@ -15,18 +15,20 @@ func integers() []intKernels {
 	if x.AVX512VNNI && x.AVX512BW && x.AVX512VL {
 		list = append(list, intKernels{
 			name: "avx512-vnni", mr: 14, nr: 32, offset: true, pack: packAVX512.pack, tile: tileVNNI512,
-			dot: func(x, w []int8) int32 {
-				_ = x[:len(w)]
-				return dotCodes512(first(x), first(w), len(w))
+			dots: func(y []int32, x []uint8, w []int8) {
+				if len(y) > 0 {
+					_ = w[:len(y)*len(x)]
+					dotsCodes512(&y[0], first(x), first(w), len(x), len(x), len(y))
+				}
 			},
 			ceiling: func(rounds int) int { vnni512(rounds); return rounds * 28 * 128 },
 		})
 	}
 	if x.AVX2 && x.AVXVNNI {
-		list = append(list, intKernels{name: "avx-vnni", mr: 6, nr: 16, offset: true, pack: packAVX2.pack, tile: tileVNNI256})
+		list = append(list, intKernels{name: "avx-vnni", mr: 6, nr: 16, offset: true, pack: packAVX2.pack, tile: tileVNNI256, dots: dots256Codes})
 	}
 	if x.AVX2 {
-		list = append(list, intKernels{name: "avx2", mr: 6, nr: 16, pack: packAVX2.pack, tile: tileMadd})
+		list = append(list, intKernels{name: "avx2", mr: 6, nr: 16, pack: packAVX2.pack, tile: tileMadd, dots: dots256Codes})
 	}
 	return list
 }
@@ -46,6 +48,18 @@ func tileMadd(c []int32, ldc int, a, b []float32, k int, add bool) {
 	_, _, _ = c[5*ldc+15], a[:6*k], b[:16*k]
 	for i := 0; i < 6; i += 2 {
 		itileMadd(&c[i*ldc], ldc, &a[i], &b[0], k, add)
+	}
+}
+
+// dots256Codes is dotsInt8Go.
+func dots256Codes(y []int32, x []uint8, w []int8) {
+	n := len(x) &^ 15
+	for r := range y {
+		row := w[r*len(x):][:len(x)]
+		dotsInt8Go(y[r:r+1], x[n:], row[n:])
+		if n > 0 {
+			y[r] += dotCodes256(&x[0], &row[0], n/16)
+		}
 	}
 }
 
@@ -101,9 +115,6 @@ func itileMadd(c *int32, ldc int, a, b *float32, k int, add bool)
 func vnni512(n int)
 
 //go:noescape
-func dotCodes512(x, w *int8, n int) int32
-
-//go:noescape
 func epilogue512(y *float32, acc *int32, n int, s float32, scale *float32, sum *int32, add bool)
 
 //go:noescape
@@ -111,6 +122,9 @@ func absmax512(x *float32, n int) uint32
 
 //go:noescape
 func round512(q *int8, x *float32, n int, inv float32)
+
+//go:noescape
+func dotCodes256(x *uint8, w *int8, blocks int) int32
 
 //go:noescape
 func absmax256(x *float32, n int) uint32

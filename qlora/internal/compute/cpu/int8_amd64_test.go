@@ -12,7 +12,7 @@ import (
 // TestInt8PathsGiveEqualBits runs one product with each int8 kernel and with
 // plain dot products.
 func TestInt8PathsGiveEqualBits(t *testing.T) {
-	for _, s := range []struct{ n, in, out int }{{5, 64, 33}, {70, 4100, 65}, {40, 100, 300}, {3, 252, 9}, {9, 30, 7}} {
+	for _, s := range []struct{ n, in, out int }{{5, 64, 33}, {70, 4100, 65}, {40, 100, 300}, {3, 252, 9}, {9, 30, 7}, {1, 3, 5}, {2, 64, 4}, {4, 131, 6}, {1, 200, 3}, {1, 320, 10}} {
 		var want []float32
 		for _, ints := range append([]intKernels{{}}, integers()...) {
 			d, err := New(Options{Workers: 2, Path: "auto"})

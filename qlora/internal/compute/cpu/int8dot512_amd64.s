@@ -2,69 +2,6 @@
 
 #include "textflag.h"
 
-#define TAIL64 \
-	MOVQ  $1, AX;  \
-	SHLQ  CX, AX;  \
-	DECQ  AX;      \
-	KMOVQ AX, K1
-
-DATA flip<>+0(SB)/4, $0x80808080
-GLOBL flip<>(SB), RODATA|NOPTR, $4
-
-// func dotCodes512(x, w *int8, n int) int32: the sum of (x+128)·w.
-TEXT ·dotCodes512(SB), NOSPLIT, $0-28
-	MOVQ x+0(FP), SI
-	MOVQ w+8(FP), DI
-	MOVQ n+16(FP), CX
-	VPBROADCASTD flip<>(SB), Z9
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	SUBQ $128, CX
-	JLT  dothalf
-
-dotloop:
-	VPXORD   (SI), Z9, Z2
-	VPXORD   64(SI), Z9, Z3
-	VPDPBUSD (DI), Z2, Z0
-	VPDPBUSD 64(DI), Z3, Z1
-	ADDQ     $128, SI
-	ADDQ     $128, DI
-	SUBQ     $128, CX
-	JGE      dotloop
-
-dothalf:
-	ADDQ $64, CX
-	JLT  dottail
-	VPXORD   (SI), Z9, Z2
-	VPDPBUSD (DI), Z2, Z0
-	ADDQ     $64, SI
-	ADDQ     $64, DI
-	SUBQ     $64, CX
-
-dottail:
-	ADDQ $64, CX
-	JEQ  dotdone
-	TAIL64
-	VMOVDQU8.Z (SI), K1, Z2
-	VMOVDQU8.Z (DI), K1, Z3
-	VPXORD     Z9, Z2, Z2
-	VPDPBUSD   Z3, Z2, Z1
-
-dotdone:
-	VPADDD        Z1, Z0, Z0
-	VEXTRACTI64X4 $1, Z0, Y1
-	VPADDD        Y1, Y0, Y0
-	VEXTRACTI128  $1, Y0, X1
-	VPADDD        X1, X0, X0
-	VPSHUFD       $0x4e, X0, X1
-	VPADDD        X1, X0, X0
-	VPSHUFD       $0xb1, X0, X1
-	VPADDD        X1, X0, X0
-	VMOVD         X0, AX
-	MOVL          AX, ret+24(FP)
-	VZEROUPPER
-	RET
-
 #define TAIL16 \
 	MOVL  $1, AX;  \
 	SHLL  CX, AX;  \

@@ -21,8 +21,11 @@ type kernels struct {
 	dot        func(a, b []float32) float32
 	dotBF16    func(x []float32, w []uint16) float32
 	dotI8      func(x []float32, w []int8) float32
-	axpy       func(y, x []float32, a float32) // y += a·x
-	scale      func(x []float32, a float32)    // x *= a
+	dots       func(y, x, w []float32, ld int)  // y[r] = Σ x·w of row r, rows ld apart
+	dotsBF16   func(y, x []float32, w []uint16) // the same, rows one after another
+	mix        func(y, p, v []float32, ld int)  // y += Σ p[r]·row r of v, rows ld apart
+	axpy       func(y, x []float32, a float32)  // y += a·x
+	scale      func(x []float32, a float32)     // x *= a
 
 	philox func(dst []float32, s *stream, site, first uint32)
 	keep   func(dst, src, u []float32, p, factor float32, add bool)
@@ -50,12 +53,14 @@ func (s strides) span(rows, depth int) int {
 
 // goKernels is the portable path.
 func goKernels() kernels {
-	return kernels{
+	k := kernels{
 		name: "go", mr: 4, nr: 4, tile: tileGo, pack: packGo,
 		expSum: expSumGo, max: maxGo, swiglu: swigluGo, swigluBack: swigluBackGo,
 		dot: dot32Go, dotBF16: dotBF16Go, dotI8: dotI8Go, axpy: axpyGo, scale: scaleGo,
 		philox: philoxGo, keep: keepGo, quantise: quantiseGo, scaleSums: scaleSumsGo,
 	}
+	byRow(&k)
+	return k
 }
 
 // tileGo is a 4x4 micro-kernel whose sums stay in registers.

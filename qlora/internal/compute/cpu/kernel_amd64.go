@@ -25,6 +25,7 @@ func avx2Kernels() kernels {
 		tile6x16(&c[0], ldc, first(a), at.row, at.step, first(b), depth, alpha, add)
 	}
 	vectors256(&k)
+	byRow(&k)
 	k.quantise = quantise256
 	for _, i := range integers() {
 		if i.mr == k.mr {

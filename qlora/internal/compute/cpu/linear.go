@@ -75,34 +75,37 @@ func (d *Device) base(y []float32, x activation, w *weight, n int, add bool) (le
 // baseFew reads the weight as it lies, once: decoding.
 func (d *Device) baseFew(y, x []float32, w *weight, n int, add bool) {
 	d.pool.rows(w.rows, n*w.cols, func(wk *worker, lo, hi int) {
-		row := wk.scratch.floats(slotN, w.cols)
-		for o := lo; o < hi; o++ {
-			if w.n != nil {
-				w.n.read(row, o, 0)
-			}
-			for t := range n {
-				v := d.dotRow(x[t*w.cols:(t+1)*w.cols], w, o, row)
+		sums, row := wk.scratch.floats(slotTile, hi-lo), wk.scratch.floats(slotN, w.cols)
+		for t := range n {
+			d.dotRows(sums, x[t*w.cols:(t+1)*w.cols], w, lo, row)
+			to := y[t*w.rows+lo : t*w.rows+hi]
+			for i, v := range sums {
 				if add {
-					v += y[t*w.rows+o]
+					v += to[i]
 				}
-				y[t*w.rows+o] = v
+				to[i] = v
 			}
 		}
 	})
 }
 
-// dotRow multiplies x by row o of w; codes of 4 bits come widened.
-func (d *Device) dotRow(x []float32, w *weight, o int, widened []float32) float32 {
-	at, end := o*w.cols, (o+1)*w.cols
+// dotRows multiplies x by consecutive rows of w from lo on.
+func (d *Device) dotRows(y, x []float32, w *weight, lo int, widened []float32) {
+	at := lo * w.cols
 	switch {
-	case w.n != nil:
-		return d.kern.dot(x, widened)
 	case w.f != nil:
-		return d.kern.dot(x, w.f[at:end])
+		d.kern.dots(y, x, w.f[at:], w.cols)
 	case w.h != nil:
-		return d.kern.dotBF16(x, w.h[at:end])
+		d.kern.dotsBF16(y, x, w.h[at:])
+	case w.n != nil:
+		for i := range y {
+			w.n.read(widened, lo+i, 0)
+			y[i] = d.kern.dot(x, widened)
+		}
 	default:
-		return d.kern.dotI8(x, w.q[at:end]) * w.scale[o]
+		for i := range y {
+			y[i] = d.kern.dotI8(x, w.q[at+i*w.cols:][:w.cols]) * w.scale[lo+i]
+		}
 	}
 }
 

@@ -58,6 +58,7 @@ func (p pool) rows(n, cost int, f func(w *worker, lo, hi int)) {
 type scratch struct {
 	f [slots][]float32
 	q []int8
+	u []uint8
 	i []int32
 }
 
@@ -97,6 +98,14 @@ func (s *scratch) bytes(n int) []int8 {
 		s.q = make([]int8, n)
 	}
 	return s.q[:n]
+}
+
+// raised returns the uint8 region with n elements.
+func (s *scratch) raised(n int) []uint8 {
+	if cap(s.u) < n {
+		s.u = make([]uint8, n)
+	}
+	return s.u[:n]
 }
 
 // ints returns the int32 region with n elements.

@@ -51,3 +51,30 @@ roundloop:
 	JNE          roundloop
 	VZEROUPPER
 	RET
+
+// func dotCodes256(x *uint8, w *int8, blocks int) int32: blocks of 16 codes.
+TEXT ·dotCodes256(SB), NOSPLIT, $0-28
+	MOVQ x+0(FP), SI
+	MOVQ w+8(FP), DI
+	MOVQ blocks+16(FP), CX
+	VPXOR Y0, Y0, Y0
+
+dotcodes:
+	VPMOVZXBW (SI), Y1
+	VPMOVSXBW (DI), Y2
+	VPMADDWD  Y1, Y2, Y1
+	VPADDD    Y1, Y0, Y0
+	ADDQ      $16, SI
+	ADDQ      $16, DI
+	DECQ      CX
+	JNE       dotcodes
+	VEXTRACTI128 $1, Y0, X1
+	VPADDD       X1, X0, X0
+	VPSHUFD      $0x4e, X0, X1
+	VPADDD       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VPADDD       X1, X0, X0
+	VMOVD        X0, AX
+	MOVL         AX, ret+24(FP)
+	VZEROUPPER
+	RET

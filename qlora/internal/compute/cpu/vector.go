@@ -45,3 +45,23 @@ func scaleGo(x []float32, a float32) {
 		x[i] *= a
 	}
 }
+
+// byRow sets the operations on many rows of k from those on one.
+func byRow(k *kernels) {
+	dot, dotBF16, axpy := k.dot, k.dotBF16, k.axpy
+	k.dots = func(y, x, w []float32, ld int) {
+		for r := range y {
+			y[r] = dot(x, w[r*ld:][:len(x)])
+		}
+	}
+	k.dotsBF16 = func(y, x []float32, w []uint16) {
+		for r := range y {
+			y[r] = dotBF16(x, w[r*len(x):][:len(x)])
+		}
+	}
+	k.mix = func(y, p, v []float32, ld int) {
+		for r, a := range p {
+			axpy(y, v[r*ld:][:len(y)], a)
+		}
+	}
+}

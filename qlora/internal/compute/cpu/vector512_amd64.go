@@ -38,6 +38,24 @@ func vectors512(k *kernels) {
 		_ = y[:len(x)]
 		axpy512(first(y), first(x), len(x), a)
 	}
+	k.dots = func(y, x, w []float32, ld int) {
+		if len(y) > 0 {
+			_ = w[(len(y)-1)*ld:][:len(x)]
+			dots512F32(first(y), first(x), first(w), len(x), ld, len(y))
+		}
+	}
+	k.dotsBF16 = func(y, x []float32, w []uint16) {
+		if len(y) > 0 {
+			_ = w[:len(y)*len(x)]
+			dots512BF16(first(y), first(x), first(w), len(x), len(x), len(y))
+		}
+	}
+	k.mix = func(y, p, v []float32, ld int) {
+		if len(p) > 0 {
+			_ = v[(len(p)-1)*ld:][:len(y)]
+			mix512(first(y), first(p), first(v), len(y), ld, len(p))
+		}
+	}
 	k.scale = func(x []float32, a float32) { scale512(first(x), len(x), a) }
 }
 
@@ -75,3 +93,15 @@ func axpy512(y, x *float32, n int, a float32)
 
 //go:noescape
 func scale512(x *float32, n int, a float32)
+
+//go:noescape
+func dots512F32(y, x, w *float32, cols, ld, rows int)
+
+//go:noescape
+func dots512BF16(y, x *float32, w *uint16, cols, ld, rows int)
+
+//go:noescape
+func dotsCodes512(y *int32, x *uint8, w *int8, cols, ld, rows int)
+
+//go:noescape
+func mix512(y, p, v *float32, cols, ld, rows int)

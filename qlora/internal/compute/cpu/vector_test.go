@@ -88,6 +88,44 @@ func TestVectorsAgree(t *testing.T) {
 	}
 }
 
+// TestRowsAgree compares the operations on many rows with those on one, for every
+// number of rows and columns around the widths of registers.
+func TestRowsAgree(t *testing.T) {
+	ref := goKernels()
+	for _, k := range available() {
+		for _, cols := range []int{1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 100, 127, 128, 129, 200} {
+			for rows := 1; rows < 10; rows++ {
+				ld := cols + 3
+				x, w := ramp(cols, 1), ramp(rows*ld, 2)
+				h := make([]uint16, rows*cols)
+				for i := range h {
+					h[i] = toBF16(w[i])
+				}
+				got, want := ramp(rows+1, 7), ramp(rows+1, 7) // the last must stay
+				k.dots(got[:rows], x, w, ld)
+				ref.dots(want[:rows], x, w, ld)
+				closeTo(t, k.name+" dots", got, want)
+				k.dotsBF16(got[:rows], x, h)
+				ref.dotsBF16(want[:rows], x, h)
+				closeTo(t, k.name+" dotsBF16", got, want)
+				got, want = ramp(cols+1, 5), ramp(cols+1, 5)
+				k.mix(got[:cols], ramp(rows, 3), w, ld)
+				ref.mix(want[:cols], ramp(rows, 3), w, ld)
+				closeTo(t, k.name+" mix", got, want)
+			}
+		}
+	}
+}
+
+func closeTo(t *testing.T, what string, got, want []float32) {
+	t.Helper()
+	for i := range want {
+		if math.Abs(float64(got[i]-want[i])) > 1e-4*(1+math.Abs(float64(want[i]))) {
+			t.Fatalf("%s of %d: element %d is %v, want %v", what, len(want), i, got[i], want[i])
+		}
+	}
+}
+
 func ramp(n, seed int) []float32 {
 	x := make([]float32, n)
 	for i := range x {
