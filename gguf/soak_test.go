@@ -164,6 +164,10 @@ func soundTensors(r *Reader, size int64) error {
 			return fmt.Errorf("%s at %d+%d lies outside of %d bytes", name, x.Offset, x.Size, size)
 		}
 		end = x.Offset + x.Size
+		var bad *NumberError
+		if err := x.Check(context.Background()); err != nil && !errors.As(err, &bad) {
+			return err
+		}
 		if x.Type.Encodable() {
 			if _, err := x.Float32(); err != nil {
 				return fmt.Errorf("%s: %w", name, err)

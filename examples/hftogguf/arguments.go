@@ -17,7 +17,7 @@ type arguments struct {
 	workers                      int
 	memoryMiB                    int64
 	progress                     string
-	json                         bool
+	json, check                  bool
 
 	opts    gguf.ConvertOptions
 	adapter gguf.LoRAOptions
@@ -41,6 +41,7 @@ func parse(args []string, stderr io.Writer) (arguments, error) {
 	f.IntVar(&a.workers, "workers", 0, "goroutines that quantize (default: one a processor)")
 	f.Int64Var(&a.memoryMiB, "memory", d.Writer.MemoryBytes>>20, "most memory for buffers in `MiB`")
 	f.StringVar(&a.progress, "progress", "auto", "progress bar on standard error: auto (on a terminal), on or off")
+	f.BoolVar(&a.check, "check", false, "with -inspect, read all tensors and fail on NaN and infinities")
 	f.BoolVar(&a.json, "json", false, "print JSON: the report of a conversion, or what -inspect shows")
 	switch err := f.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -72,6 +73,8 @@ func (a *arguments) complete() error {
 		return fmt.Errorf("%w: -model names a model directory to convert, -lora an adapter directory, or -inspect a file to show; give one of them", errUsage)
 	case a.inspect != "":
 		return nil
+	case a.check:
+		return fmt.Errorf("%w: -check goes with -inspect; conversion always checks", errUsage)
 	case a.progress != "auto" && a.progress != "on" && a.progress != "off":
 		return fmt.Errorf("%w: -progress %q, want auto, on or off", errUsage, a.progress)
 	case a.lora != "":

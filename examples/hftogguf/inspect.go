@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,17 +25,31 @@ type pair struct {
 	Value any    `json:"value"`
 }
 
-func inspect(w io.Writer, path string, asJSON bool) error {
-	f, err := gguf.OpenFile(path, gguf.DefaultReaderOptions())
+func inspect(ctx context.Context, w io.Writer, a arguments) error {
+	f, err := gguf.OpenFile(a.inspect, gguf.DefaultReaderOptions())
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	r := f.Reader
-	if asJSON {
+	if a.check {
+		if err := check(ctx, r); err != nil {
+			return fmt.Errorf("%s: %w", a.inspect, err)
+		}
+	}
+	if a.json {
 		return json.NewEncoder(w).Encode(list(r))
 	}
 	return table(w, r)
+}
+
+func check(ctx context.Context, r *gguf.Reader) error {
+	for _, t := range r.Tensors() {
+		if err := t.Check(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func list(r *gguf.Reader) listing {

@@ -102,7 +102,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if a.inspect != "" {
-		return inspect(stdout, a.inspect, a.json)
+		return inspect(ctx, stdout, a)
 	}
 	return convert(ctx, a, stdout, stderr)
 }
