@@ -136,11 +136,14 @@ type part struct {
 	keep       func(request) bool
 }
 
-func parts(gold bool) []part {
-	all := func(request) bool { return true }
+func (p *program) parts() []part {
+	all, trained := func(request) bool { return true }, "What learns was trained on the full texts."
+	if p.cfg.MaskedCopies {
+		trained = "What learns was trained on the full texts and on masked copies of them."
+	}
 	out := []part{{name: "All requests", keep: all},
-		{"Keywords hidden", "The same requests with every word that the rules know replaced by 〇. Systems were trained on the full texts.", true, all}}
-	if !gold {
+		{"Keywords hidden", "The same requests with every word that the rules know replaced by 〇. " + trained, true, all}}
+	if p.flags.data != "" || p.data.vectors != nil {
 		return out
 	}
 	return append(out,

@@ -25,10 +25,11 @@ import (
 
 // tiny is a configuration that trains in seconds; what it learns does not matter.
 const tiny = `
+masked_copies: true
 split: {parts: [{name: train, fraction: 0.6}, {name: val, fraction: 0.2}, {name: test, fraction: 0.2}]}
 frozen: {epochs: 3, batch_size: 16, accumulation: 1, head_rate: 0.02}
 lora: {epochs: 1, batch_size: 8, accumulation: 1, head_rate: 0.01, backbone_rate: 0.001}
-backbone: {max_tokens: 64, batch_tokens: 1024, options: {rank: 2, alpha: 4, targets: [o_proj]}}
+backbone: {max_tokens: 160, batch_tokens: 2048, options: {rank: 2, alpha: 4, targets: [o_proj]}}
 `
 
 func write(t *testing.T, name, content string) string {

@@ -77,7 +77,7 @@ func (p *program) partsOf(c *comparison) ([]plot.Part, error) {
 	var out []plot.Part
 	o := eval.DefaultOptions()
 	o.Bootstrap.Replicates = 0 // intervals are in the judge's own report
-	for _, pt := range parts(p.flags.data == "" && p.data.vectors == nil) {
+	for _, pt := range p.parts() {
 		one := plot.Part{Name: pt.name, Note: pt.note}
 		for _, s := range c.systems {
 			records := c.of(s.name, pt)

@@ -68,7 +68,7 @@ func (p *program) baselines(train []request) ([]system, error) {
 		name  string
 		words func(string) []string
 	}{{keywords, p.rules.Keywords}, {ngrams, classifier.CharNGrams(1, 3)}} {
-		b, err := classifier.FitNaiveBayes(examples(train), c.words, 1)
+		b, err := classifier.FitNaiveBayes(p.withMasked(examples(train)), c.words, 1)
 		if err != nil {
 			return nil, err
 		}
