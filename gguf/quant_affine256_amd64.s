@@ -10,7 +10,8 @@ DATA affine256<>+12(SB)/4, $1.0
 GLOBL affine256<>(SB), RODATA|NOPTR, $16
 
 // A lane starts: low = min(x) but at most 0, inv = top/(high-low), scale = 1/inv.
-// Y11 is top. A lane of equal weights is not live; others are bad where inv could
+// Y11 is top. A lane of equal weights is not live: its inv is infinite, its codes are
+// nearest(NaN), which is 0, and no candidate is better. Others are bad where inv could
 // overflow.
 #define START(o, INVERSE, LOWEST, STEP, SUM) \
 	VMOVUPS (at_high+o)(DI), Y12; \
@@ -95,14 +96,6 @@ GLOBL affine256<>(SB), RODATA|NOPTR, $16
 	VMOVUPS (at_scale+o)(DI), Y12; \
 	VBLENDVPS Y13, STEP, Y12, Y12; \
 	VMOVUPS Y12, (at_scale+o)(DI)
-
-// A lane of equal weights has codes 0: its inverse is 0.
-#define FINISH(o, R) \
-	VMOVUPS (at_inv+o)(DI), Y12; \
-	VANDPS  (at_live+o)(DI), Y12, Y12; \
-	VMOVUPS Y12, (at_inv+o)(DI); \
-	VMOVUPS (at_bad+o)(DI), Y12; \
-	VMOVMSKPS Y12, R
 
 #define SUMS_FREE(off, X, T, U, INVERSE, LOWEST, L, L2, XL) \
 	AFFINE_CODE(off, X, T, INVERSE, LOWEST, Y10); \
@@ -242,8 +235,10 @@ errorB:
 	DECQ DX
 	JNE  candidate
 
-	FINISH(0, R8)
-	FINISH(32, R9)
+	VMOVUPS at_bad(DI), Y12
+	VMOVUPS (at_bad+32)(DI), Y13
+	VMOVMSKPS Y12, R8
+	VMOVMSKPS Y13, R9
 	SHLL $8, R9
 	ORL  R9, R8
 	MOVL R12, CX

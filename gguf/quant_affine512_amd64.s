@@ -13,8 +13,9 @@ GLOBL affine512<>(SB), RODATA|NOPTR, $16
 // Z27 one.
 
 // A lane starts: low = min(x) but at most 0, inv = top/(high-low), scale = 1/inv.
-// A lane of equal weights is not live (mask K); others are bad (mask B) where inv
-// could overflow.
+// A lane of equal weights is not live (mask K): its inv is infinite, its codes are
+// nearest(NaN), which is 0, and no candidate is better. Others are bad (mask B) where
+// inv could overflow.
 #define START(o, K, B, INVERSE, LOWEST, STEP, SUM) \
 	VMOVUPS (at_high+o)(DI), Z12; \
 	VMOVUPS (at_least+o)(DI), Z13; \
@@ -224,11 +225,6 @@ errorB:
 	DECQ DX
 	JNE  candidate
 
-	// A lane of equal weights has codes 0: its inverse is 0.
-	VMOVUPS.Z at_inv(DI), K1, Z0
-	VMOVUPS.Z (at_inv+64)(DI), K2, Z1
-	VMOVUPS Z0, at_inv(DI)
-	VMOVUPS Z1, (at_inv+64)(DI)
 	KMOVW K3, AX
 	KMOVW K4, BX
 	SHLL  $16, BX

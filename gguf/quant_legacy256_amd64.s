@@ -47,16 +47,13 @@ GLOBL dwordsOld<>(SB), RODATA|NOPTR, $32
 	VMAXPS Y6, Y4, Y4; \
 	ACROSS(VMAXPS)
 
-// X5 = 1/X4, but 0 where X4 is 0; where 1/X4 overflowed the flags say equal.
+// X5 = 1/X4, but 0 where X4 is 0.
 #define INVERSE \
 	VMOVSS legacy256<>+8(SB), X5; \
 	VDIVSS X4, X5, X5; \
 	VXORPS X6, X6, X6; \
 	VCMPSS $4, X6, X4, X6; \
-	VANDPS X6, X5, X5; \
-	VMOVD X5, AX; \
-	ANDL $0x7fffffff, AX; \
-	CMPL AX, $0x7f800000
+	VANDPS X6, X5, X5
 
 // v rounded half away from zero to an integer: truncated, and one more where what is
 // left is a half or more. Y11 is 1/2, Y12 -1/2.
@@ -88,6 +85,7 @@ eight:
 	VPEXTRW $0, X5, AX
 	MOVW AX, (DI)
 	INVERSE
+	VUCOMISS legacy256<>+20(SB), X5 // the inverse overflowed: all codes are 0
 	JNE  finite
 	VXORPS X5, X5, X5
 
@@ -125,6 +123,8 @@ done: \
 	VMOVDQU X0, (DI); \
 	ADDQ $16, DI
 
+// Codes of truncated numbers. Where the inverse scale overflowed they are NaN or
+// infinite: the conversion gives the least integer and the packing 0.
 #define TRUNCATE \
 	VCVTTPS2DQ Y0, Y0; \
 	VCVTTPS2DQ Y1, Y1; \
@@ -193,7 +193,6 @@ symmetric:
 	MOVW AX, (DI)
 	ADDQ $2, DI
 	INVERSE
-	JEQ  overflow
 	VBROADCASTSS X5, Y5
 	VMULPS Y5, Y0, Y0
 	VMULPS Y5, Y1, Y1
@@ -204,18 +203,12 @@ symmetric:
 	VADDPS Y11, Y2, Y2
 	VADDPS Y11, Y3, Y3
 	TRUNCATE
-
-pack:
 	PACK(symmetriclow)
 	ADDQ $128, SI
 	DECQ CX
 	JNE  symmetric
 	VZEROUPPER
 	RET
-
-overflow:
-	VPXOR Y0, Y0, Y0
-	JMP pack
 
 // func encodeAffine256(dst *byte, x *float32, blocks int, top float32)
 // Q4_1 (top 15) and Q5_1 (31): d = (max-min)/top, m = min, the first of equals; codes
@@ -257,7 +250,6 @@ affine:
 	VMOVD X5, (DI)
 	ADDQ $4, DI
 	INVERSE
-	JEQ  toosmall
 	VBROADCASTSS X5, Y5
 	VSUBPS Y8, Y0, Y0
 	VSUBPS Y8, Y1, Y1
@@ -272,18 +264,12 @@ affine:
 	VADDPS Y11, Y2, Y2
 	VADDPS Y11, Y3, Y3
 	TRUNCATE
-
-packaffine:
 	PACK(affinelow)
 	ADDQ $128, SI
 	DECQ CX
 	JNE  affine
 	VZEROUPPER
 	RET
-
-toosmall:
-	VPXOR Y0, Y0, Y0
-	JMP packaffine
 
 #define NEAREST(off, V) \
 	VMOVUPS off(SI), V; \

@@ -12,8 +12,8 @@ func putF16(b []byte, v float32) { binary.LittleEndian.PutUint16(b, safetensors.
 func getF16(b []byte) float32 { return safetensors.FromF16(binary.LittleEndian.Uint16(b)) }
 
 func encodeF32(dst []byte, src, _ []float32) {
-	for i, v := range src {
-		binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(v))
+	for i := vectorEncode(F32, dst, src); i < len(src); i++ {
+		binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(src[i]))
 	}
 }
 
@@ -24,8 +24,8 @@ func decodeF32(dst []float32, src []byte) {
 }
 
 func encodeF16(dst []byte, src, _ []float32) {
-	for i, v := range src {
-		putF16(dst[2*i:], v)
+	for i := vectorEncode(F16, dst, src); i < len(src); i++ {
+		putF16(dst[2*i:], src[i])
 	}
 }
 
@@ -36,8 +36,8 @@ func decodeF16(dst []float32, src []byte) {
 }
 
 func encodeBF16(dst []byte, src, _ []float32) {
-	for i, v := range src {
-		binary.LittleEndian.PutUint16(dst[2*i:], safetensors.BF16(v))
+	for i := vectorEncode(BF16, dst, src); i < len(src); i++ {
+		binary.LittleEndian.PutUint16(dst[2*i:], safetensors.BF16(src[i]))
 	}
 }
 

@@ -15,3 +15,7 @@ func vectorQ8_0([]byte, []float32) bool { return false }
 func vectorOld(oldType, []byte, []float32, []float32) bool { return false }
 
 func vectorWithin([]float32, float32) bool { return false }
+
+func vectorEncode(Type, []byte, []float32) int { return 0 }
+
+func vectorDecode(Type, []float32, []byte) int { return 0 }

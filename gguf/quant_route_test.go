@@ -30,14 +30,14 @@ func force(t testing.TB, r route) {
 }
 
 // on runs f on each route, the portable one first.
-func on(t *testing.T, f func(t *testing.T, r route)) {
+func on(t *testing.T, f func(t *testing.T)) {
 	if widest() == portable {
 		t.Log("there is no assembly for this processor")
 	}
 	for _, r := range routes() {
 		t.Run(r.String(), func(t *testing.T) {
 			force(t, r)
-			f(t, r)
+			f(t)
 		})
 	}
 }
@@ -96,7 +96,9 @@ var families = []family{
 	{"large", runs(256, decades(0, 6), normal)},
 	{"grid", each(func(r *rand.Rand, _ int) float64 { return 0.25 * float64(r.IntN(9)-4) })},
 	{"ties", each(func(r *rand.Rand, i int) float64 { return float64(r.IntN(63)-31) / 2 })},
-	{"few bits", each(func(r *rand.Rand, _ int) float64 { return float64(safetensors.FromBF16(safetensors.BF16(float32(r.NormFloat64())))) })},
+	{"few bits", each(func(r *rand.Rand, _ int) float64 {
+		return float64(safetensors.FromBF16(safetensors.BF16(float32(r.NormFloat64()))))
+	})},
 }
 
 // importances are importance matrices of several kinds, with rows of 768.

@@ -58,7 +58,15 @@ func Dequantize(t Type, dst []float32, src []byte) error {
 	if err != nil {
 		return err
 	}
-	tr.decode(dst, src)
+	for len(dst) > 0 {
+		n := vectorDecode(t, dst, src)
+		dst, src = dst[n:], src[n/tr.block*tr.bytes:]
+		if n = len(dst); chosen != portable {
+			n = min(n, 32*tr.block) // what stopped the assembly
+		}
+		tr.decode(dst[:n], src[:n/tr.block*tr.bytes])
+		dst, src = dst[n:], src[n/tr.block*tr.bytes:]
+	}
 	return nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"math/rand/v2"
 	"os"
 	"testing"
 
@@ -67,15 +66,17 @@ func quantized(t testing.TB, typ Type, x []float32, row int, v []float32) []byte
 
 func TestQuantizersEqualReference(t *testing.T) {
 	r, x, v := reference(t)
-	for _, typ := range encodable {
-		if typ == F32 {
-			continue
+	on(t, func(t *testing.T) {
+		for _, typ := range encodable {
+			if typ == F32 {
+				continue
+			}
+			compareBlocks(t, typ, "plain", quantized(t, typ, x, len(v), nil), section(t, r, typ.String()))
+			if typ != F16 && typ != BF16 {
+				compareBlocks(t, typ, "imatrix", quantized(t, typ, x, len(v), v), section(t, r, typ.String()+".imatrix"))
+			}
 		}
-		compareBlocks(t, typ, "plain", quantized(t, typ, x, len(v), nil), section(t, r, typ.String()))
-		if typ != F16 && typ != BF16 {
-			compareBlocks(t, typ, "imatrix", quantized(t, typ, x, len(v), v), section(t, r, typ.String()+".imatrix"))
-		}
-	}
+	})
 }
 
 func compareBlocks(t *testing.T, typ Type, how string, got, want []byte) {
@@ -96,21 +97,23 @@ func compareBlocks(t *testing.T, typ Type, how string, got, want []byte) {
 
 func TestDequantizersEqualReference(t *testing.T) {
 	r, x, _ := reference(t)
-	for _, typ := range encodable {
-		src := quantized(t, F32, x, len(x), nil)
-		if typ != F32 {
-			src = section(t, r, typ.String())
+	on(t, func(t *testing.T) {
+		for _, typ := range encodable {
+			src := quantized(t, F32, x, len(x), nil)
+			if typ != F32 {
+				src = section(t, r, typ.String())
+			}
+			y := make([]float32, len(x))
+			if err := Dequantize(typ, y, src); err != nil {
+				t.Fatal(err)
+			}
+			h := sha256.New()
+			_ = binary.Write(h, binary.LittleEndian, y)
+			if got := hex.EncodeToString(h.Sum(nil)); got != r.Metadata()["sha256 of dequantized "+typ.String()] {
+				t.Errorf("%v: decoded weights differ from the reference", typ)
+			}
 		}
-		y := make([]float32, len(x))
-		if err := Dequantize(typ, y, src); err != nil {
-			t.Fatal(err)
-		}
-		h := sha256.New()
-		_ = binary.Write(h, binary.LittleEndian, y)
-		if got := hex.EncodeToString(h.Sum(nil)); got != r.Metadata()["sha256 of dequantized "+typ.String()] {
-			t.Errorf("%v: decoded weights differ from the reference", typ)
-		}
-	}
+	})
 }
 
 // The errors of llama.cpp's test-quantize-fns: 0.1 + 2cos(i), sqrt(Σd²)/n.
@@ -188,32 +191,4 @@ func IQ(t *testing.T) Type {
 		t.Fatal(err)
 	}
 	return typ
-}
-
-func BenchmarkQuantize(b *testing.B) {
-	x := make([]float32, 1<<18)
-	rng := rand.New(rand.NewPCG(1, 2))
-	for i := range x {
-		x[i] = float32(rng.NormFloat64()) * 0.02
-	}
-	for _, typ := range encodable {
-		dst := make([]byte, len(x)/typ.BlockSize()*typ.BlockBytes())
-		b.Run(typ.String(), func(b *testing.B) {
-			for range b.N {
-				if err := Quantize(typ, dst, x, 4096, nil); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(len(x))*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mweights/s")
-		})
-		b.Run(typ.String()+"/decode", func(b *testing.B) {
-			y := make([]float32, len(x))
-			for range b.N {
-				if err := Dequantize(typ, y, dst); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(len(x))*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mweights/s")
-		})
-	}
 }
