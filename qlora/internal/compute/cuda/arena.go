@@ -96,16 +96,23 @@ func (p *pool) take(n int) (uint64, error) {
 func (p *pool) free() error { return freeBlocks(p.mem, p.blocks) }
 
 // arena gives memory in a stack: release rewinds it. Blocks are kept, so that a
-// loop of mark, allocate, release settles without the driver.
+// loop of mark, allocate, release settles without the driver. Small pieces share
+// blocks of their own; a large one is a block.
 type arena struct {
-	mem    *budget
-	blocks []block // those before live are in use
-	live   int
-	list   []*region
-	marks  []mark
+	mem          *budget
+	small, large stack
+	list         []*region
+	marks        []mark
 }
 
-type mark struct{ live, used, list int }
+// stack is blocks of which the first live are in use, the last of them perhaps
+// in part.
+type stack struct {
+	blocks []block
+	live   int
+}
+
+type mark struct{ small, used, large, list int }
 
 // region is the life of one allocation; views of a buffer share it.
 type region struct {
@@ -113,67 +120,75 @@ type region struct {
 	released bool
 }
 
-const arenaBlock = 32 << 20
+const arenaBlock = 8 << 20
 
-// take returns n bytes: from the block in use, else from the smallest idle block
-// that fits, else from the driver.
+// take returns n bytes.
 func (a *arena) take(n int) (uint64, error) {
-	if a.live > 0 {
-		if p := a.blocks[a.live-1].fit(n); p != 0 {
-			return p, nil
+	s, size := &a.large, n+align
+	if n < arenaBlock/4 {
+		s, size = &a.small, arenaBlock
+		if s.live > 0 {
+			if p := s.blocks[s.live-1].fit(n); p != 0 {
+				return p, nil
+			}
 		}
 	}
 	best := -1
-	for i := a.live; i < len(a.blocks); i++ {
-		if a.blocks[i].size >= n+align && (best < 0 || a.blocks[i].size < a.blocks[best].size) {
+	for i := s.live; i < len(s.blocks); i++ {
+		if s.blocks[i].size >= size && (best < 0 || s.blocks[i].size < s.blocks[best].size) {
 			best = i
 		}
 	}
 	if best < 0 {
-		if err := a.grow(n); err != nil {
+		p, size, err := a.grow(size)
+		if err != nil {
 			return 0, err
 		}
-		best = len(a.blocks) - 1
+		s.blocks = append(s.blocks, block{p: p, size: size})
+		best = len(s.blocks) - 1
 	}
-	a.blocks[best], a.blocks[a.live] = a.blocks[a.live], a.blocks[best]
-	a.live++
-	return a.blocks[a.live-1].fit(n), nil
+	s.blocks[best], s.blocks[s.live] = s.blocks[s.live], s.blocks[best]
+	s.live++
+	return s.blocks[s.live-1].fit(n), nil
 }
 
 // grow gets a block, and gives idle ones back when there is no room beside them.
-func (a *arena) grow(n int) error {
-	size := n + align
-	if n < arenaBlock/4 {
-		size = arenaBlock
+func (a *arena) grow(size int) (uint64, int, error) {
+	p, got, err := a.mem.alloc(size)
+	if !errors.Is(err, compute.ErrOutOfMemory) {
+		return p, got, err
 	}
-	p, size, err := a.mem.alloc(size)
-	if errors.Is(err, compute.ErrOutOfMemory) {
-		if e := a.trim(); e != nil {
-			return errors.Join(err, e)
-		}
-		p, size, err = a.mem.alloc(n + align)
+	if e := errors.Join(a.small.trim(a.mem), a.large.trim(a.mem)); e != nil {
+		return 0, 0, errors.Join(err, e)
 	}
-	if err == nil {
-		a.blocks = append(a.blocks, block{p: p, size: size})
-	}
-	return err
+	return a.mem.alloc(size)
 }
 
-func (a *arena) trim() error {
-	idle := a.blocks[a.live:]
-	a.blocks = a.blocks[:a.live:a.live]
-	return freeBlocks(a.mem, idle)
+func (s *stack) trim(mem *budget) error {
+	idle := s.blocks[s.live:]
+	s.blocks = s.blocks[:s.live:s.live]
+	return freeBlocks(mem, idle)
 }
 
-func (a *arena) free() error { return freeBlocks(a.mem, a.blocks) }
+// rewind leaves live blocks in use.
+func (s *stack) rewind(live int) {
+	for i := live; i < s.live; i++ {
+		s.blocks[i].used = 0
+	}
+	s.live = live
+}
+
+func (a *arena) free() error {
+	return errors.Join(freeBlocks(a.mem, a.small.blocks), freeBlocks(a.mem, a.large.blocks))
+}
 
 // mark returns a point to release to.
 func (a *arena) mark() int {
-	used := 0
-	if a.live > 0 {
-		used = a.blocks[a.live-1].used
+	m := mark{small: a.small.live, large: a.large.live, list: len(a.list)}
+	if m.small > 0 {
+		m.used = a.small.blocks[m.small-1].used
 	}
-	a.marks = append(a.marks, mark{a.live, used, len(a.list)})
+	a.marks = append(a.marks, m)
 	return len(a.marks) - 1
 }
 
@@ -186,13 +201,12 @@ func (a *arena) release(m int) bool {
 	for _, r := range a.list[to.list:] {
 		r.released = true
 	}
-	for i := to.live; i < a.live; i++ {
-		a.blocks[i].used = 0
+	a.small.rewind(to.small)
+	a.large.rewind(to.large)
+	if to.small > 0 {
+		a.small.blocks[to.small-1].used = to.used
 	}
-	if to.live > 0 {
-		a.blocks[to.live-1].used = to.used
-	}
-	a.live, a.list, a.marks = to.live, a.list[:to.list], a.marks[:m]
+	a.list, a.marks = a.list[:to.list], a.marks[:m]
 	return true
 }
 

@@ -10,7 +10,7 @@
 //
 // Query i of n is key past+i. q rows ldq apart, k and v rows ldkv apart, out and
 // dout [n, H, D], lse [n, H]. Launch: 256 threads; forward and dQ grid (H,
-// ⌈n/32⌉), dK and dV grid (K, ⌈n/32⌉); dynamic shared memory 4·(3 or 4)·32·(D+1) +
+// ⌈n/32⌉), dK and dV grid (K, ⌈n/32⌉), few grid (H, n); dynamic shared memory 4·(3 or 4)·32·(D+1) +
 // scores. Limiter: FMA and shared memory.
 #include "real.cuh"
 
@@ -91,6 +91,44 @@ __device__ void attend(T *out, float *lse, const T *q, i64 ldq, const T *k, cons
 #pragma unroll
 	for (int c = 0; c < 20; c++) if (c * 8 + x < d) out[((i64)(t0 + y) * heads + h) * d + c * 8 + x] = narrow<T>(o[c] * inv);
 	if (lse && x == 0) lse[(i64)(t0 + y) * heads + h] = top[y] + logf(sum[y]);
+}
+
+// few serves a handful of queries against a cache: one block a query and head, each
+// warp every eighth key with a running maximum of its own, merged in order.
+template <class T>
+__device__ void few(T *out, const T *q, i64 ldq, const T *k, const T *v, i64 ldkv, int past, int heads, int group, int d) {
+	__shared__ float tops[8], sums[8], parts[8][160];
+	int h = blockIdx.x, t = blockIdx.y, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+	float scale = rsqrtf((float)d), top = -INFINITY, sum = 0, x[5], o[5] = {};
+#pragma unroll
+	for (int i = 0; i < 5; i++) x[i] = lane + 32 * i < d ? widen(q[t * ldq + h * d + lane + 32 * i]) * scale : 0.f;
+	for (int j = warp; j <= past + t; j += 8) {
+		const T *key = k + j * ldkv + h / group * d, *value = v + j * ldkv + h / group * d;
+		float s = 0;
+#pragma unroll
+		for (int i = 0; i < 5; i++)
+			if (lane + 32 * i < d) s += x[i] * widen(key[lane + 32 * i]);
+#pragma unroll
+		for (int m = 16; m > 0; m >>= 1) s += __shfl_xor_sync(~0u, s, m);
+		float most = fmaxf(top, s), f = expf(top - most), p = expf(s - most);
+		top = most, sum = sum * f + p;
+#pragma unroll
+		for (int i = 0; i < 5; i++)
+			if (lane + 32 * i < d) o[i] = o[i] * f + p * widen(value[lane + 32 * i]);
+	}
+#pragma unroll
+	for (int i = 0; i < 5; i++)
+		if (lane + 32 * i < d) parts[warp][lane + 32 * i] = o[i];
+	if (lane == 0) tops[warp] = top, sums[warp] = sum;
+	__syncthreads();
+	if (threadIdx.x >= d) return;
+	float most = -INFINITY, total = 0, y = 0;
+	for (int w = 0; w < 8; w++) most = fmaxf(most, tops[w]);
+	for (int w = 0; w < 8; w++) {
+		float f = sums[w] > 0 ? expf(tops[w] - most) : 0.f;
+		total += sums[w] * f, y += parts[w][threadIdx.x] * f;
+	}
+	out[((i64)t * heads + h) * d + threadIdx.x] = narrow<T>(y / total);
 }
 
 // One warp a row of D.
@@ -204,6 +242,9 @@ __device__ void keyGrad(T *dk, T *dv, const T *dout, const float *lse, const flo
 	extern "C" __global__ void __launch_bounds__(256) attention_##suffix(T *out, float *lse, const T *q, i64 ldq, const T *k, const T *v, i64 ldkv, const int *start, int past, int n, \
 																 int heads, int group, int d) {                                                                                         \
 		attend<T>(out, lse, q, ldq, k, v, ldkv, start, past, n, heads, group, d);                                                                                                   \
+	}                                                                                                                                                                               \
+	extern "C" __global__ void __launch_bounds__(256) attention_few_##suffix(T *out, const T *q, i64 ldq, const T *k, const T *v, i64 ldkv, int past, int heads, int group, int d) {      \
+		few<T>(out, q, ldq, k, v, ldkv, past, heads, group, d);                                                                                                                      \
 	}                                                                                                                                                                               \
 	extern "C" __global__ void __launch_bounds__(256) attention_delta_##suffix(float *delta, const T *dout, const T *out, int rows, int d) { deltas<T>(delta, dout, out, rows, d); } \
 	extern "C" __global__ void __launch_bounds__(256) attention_dq_##suffix(T *dq, const T *dout, const float *lse, const float *delta, const T *q, const T *k, const T *v, i64 ld,    \

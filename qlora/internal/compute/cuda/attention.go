@@ -10,6 +10,9 @@ import (
 	"github.com/borea-go/borea/qlora/internal/compute/cuda/driver"
 )
 
+// fewQueries is up to how many queries read the cache one by one.
+const fewQueries = 8
+
 // mostHead is the largest head size that attention.cu takes.
 const mostHead = 160
 
@@ -40,7 +43,7 @@ func (c call) angles(r compute.Rope, row compute.Buffer, h compute.Heads, n int)
 // be 0.
 func (d *Device) turn(x uint64, g angles, start uint64, h compute.Heads, n int, sign float32) {
 	a := &driver.Args{}
-	a.Ptr(x).Ptr(g.cos).Ptr(g.sin).Ptr(g.row).Ptr(start).Int(g.table, h.H+h.K, h.D/2, h.QKV()).Float(sign).Ptr(d.fault)
+	a.Ptr(x).Ptr(g.cos).Ptr(g.sin).Ptr(g.row).Ptr(start).Int(g.table, h.H+h.K, h.D/2, h.QKV()).Float(sign).Ptr(d.fault).Int(vec(h.D/2, x, g.cos, g.sin))
 	d.rows(typed("rope", d.real), n, a)
 }
 
@@ -112,7 +115,12 @@ func (d *Device) AttentionCached(out compute.Activation, qkv compute.Buffer, hea
 	}
 	d.turn(x, rot, 0, heads, n, 1)
 	d.rows(typed("append", d.real), n, (&driver.Args{}).Ptr(k).Ptr(v).Ptr(x).Int(past, ld, wide, size))
-	d.attend(y.x, 0, x, ld, k, v, size, 0, past, n, heads)
+	if n <= fewQueries {
+		a := (&driver.Args{}).Ptr(y.x).Ptr(x).Ptr(uint64(ld)).Ptr(k).Ptr(v).Ptr(uint64(size)).Int(past, heads.H, heads.H/heads.K, heads.D)
+		d.launch(typed("attention_few", d.real), driver.Grid{X: heads.H, Y: n, Z: 1}, 256, 0, a)
+	} else {
+		d.attend(y.x, 0, x, ld, k, v, size, 0, past, n, heads)
+	}
 	d.codes(y, n, wide)
 }
 
@@ -183,7 +191,7 @@ func (b backward) arguments(a *driver.Args, k, v uint64) {
 
 // flashHopperShared is the dynamic shared memory of flash_*_hopper.cu by head size:
 // forward, dq, dkv.
-var flashHopperShared = map[int][3]int{64: {83072, 99456, 83584}, 96: {124032, 148608, 124544}, 128: {164992}}
+var flashHopperShared = map[int][3]int{64: {83072, 132152, 101448}, 96: {124032, 197688, 150600}, 128: {164992}}
 
 // headsMap describes rows of heads to the copy engine, panels of 32 columns, in
 // boxes of high rows of one head.

@@ -162,16 +162,22 @@ type Memory struct {
 	InUse     int64 `json:"in_use"`
 	HighWater int64 `json:"high_water"` // most ever held
 	Limit     int64 `json:"limit"`      // 0 for none
+	Process   int64 `json:"process"`    // of the whole GPU that is not free now; 0 if unknown
 }
 
 // MemoryReport returns what the device holds now and held at most, without the
-// driver's own share.
+// driver's own share, and what is taken of the GPU in all, other processes
+// included.
 func (d *Device) MemoryReport() Memory {
 	if d.closed {
 		return Memory{}
 	}
 	m := d.arena.mem
-	return Memory{InUse: m.used, HighWater: m.high, Limit: m.limit}
+	r := Memory{InUse: m.used, HighWater: m.high, Limit: m.limit}
+	if free, total, err := d.ctx.MemoryInfo(); err == nil {
+		r.Process = total - free
+	}
+	return r
 }
 
 // Graph is a captured sequence of operations.

@@ -19,8 +19,8 @@
 //    the rest as for flash_dq_* and flash_dkv_*; stats 16-byte aligned.
 // Grid dq (heads, ⌈n/128⌉), dkv (kv, ⌈n/128⌉); block 384; dynamic shared memory
 //          D =  64      96      128
-//   dq       99368  148520   132136
-//   dkv      67624  100392     -     (D = 128: dk, dv and the scores exceed the registers; flash_dkv_128 serves)
+//   dq      132152  197688   164920
+//   dkv     101448  150600     -     (D = 128: dk, dv and the scores exceed the registers; flash_dkv_128 serves)
 #include <type_traits>
 
 #include "flash_hopper.cuh"
@@ -31,7 +31,7 @@ constexpr int kRows = 128, kThreads = 384, kQueries = 64, kPieceRows = 64;
 
 template <int D> struct Plan {
   static constexpr int piece = Panels<D, kPieceRows>::bytes; // 64 rows, what one copy brings
-  static constexpr int keys = D == 128 ? 64 : 128, queryStages = 2, keyStages = 2;
+  static constexpr int keys = D == 128 ? 64 : 128, queryStages = 4, keyStages = 3;
   static constexpr int keyStage = 2 * keys / 64 * piece, queryStage = 2 * piece, statBytes = 2 * kQueries * 4;
 };
 

@@ -7,7 +7,8 @@
 // of 8, 0 for none. bf16 operands lie row by row as [m,k] and [n,k] ("n"), or
 // as [k,m] and [k,n] ("t"): kernels mma_bf16_nn, _nt, _tt name A's, then B's.
 // With split > 1 the depth is cut into gridDim.z parts whose float32 sums go to
-// part [z,m,n]; mma_reduce adds them in order: C += alpha·Σ.
+// part [z,m,n]; mma_reduce_* adds them in order: C (+)= alpha·Σ. sb may be 0,
+// meaning 1.
 //
 // Launch: 128×128 tiles of C, 256 threads, grid (⌈m/128⌉, ⌈n/128⌉, split),
 // dynamic shared memory 64 KiB. Four stages of 64 bytes of depth, swizzled so
@@ -176,7 +177,7 @@ __device__ void int8Product(T *c, i64 ldc, const signed char *a, const signed ch
 #pragma unroll
 				for (int e = 0; e < 2; e++) {
 					int col = c0 + j * 8 + e;
-					float f = __fmul_rn(s, col < n ? sb[col] : 0.f);
+					float f = sb ? __fmul_rn(s, col < n ? sb[col] : 0.f) : s;
 					acc[i][j][2 * h + e] = __fmul_rn((float)sums[i][j][2 * h + e], f);
 				}
 		}
@@ -205,12 +206,25 @@ __device__ void bf16Product(T *c, i64 ldc, float *part, const bf16 *a, i64 lda, 
 	});
 }
 
-extern "C" __global__ void __launch_bounds__(256) mma_reduce(float *c, const float *part, i64 n, int split, float alpha, int add) {
-	i64 i = blockIdx.x * 256ll + threadIdx.x;
+// Four elements a thread; n is a multiple of 4.
+template <class T> __device__ void reduce(T *c, const float *part, i64 n, int split, float alpha, int add) {
+	i64 i = (blockIdx.x * 256ll + threadIdx.x) * 4;
 	if (i >= n) return;
-	float s = 0;
-	for (int z = 0; z < split; z++) s += part[z * n + i];
-	c[i] = (add ? c[i] : 0.f) + alpha * s;
+	float4 s = *(const float4 *)(part + i);
+	for (int z = 1; z < split; z++) {
+		float4 p = *(const float4 *)(part + z * n + i);
+		s.x += p.x, s.y += p.y, s.z += p.z, s.w += p.w;
+	}
+	float v[4] = {s.x, s.y, s.z, s.w};
+#pragma unroll
+	for (int e = 0; e < 4; e++) c[i + e] = narrow<T>((add ? widen(c[i + e]) : 0.f) + alpha * v[e]);
+}
+
+extern "C" __global__ void __launch_bounds__(256) mma_reduce_f32(float *c, const float *part, i64 n, int split, float alpha, int add) {
+	reduce(c, part, n, split, alpha, add);
+}
+extern "C" __global__ void __launch_bounds__(256) mma_reduce_bf16(bf16 *c, const float *part, i64 n, int split, float alpha, int add) {
+	reduce(c, part, n, split, alpha, add);
 }
 
 #define INT8(T, suffix)                                                                                                                                                    \

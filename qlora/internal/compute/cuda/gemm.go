@@ -26,6 +26,8 @@ func (d *Device) productNT(p left, w uint64) {
 	switch {
 	case d.real == compute.F32 || !aligned(p.y, p.x, w, p.u, p.v) || p.k%8 != 0 || p.ld%8 != 0 || p.r%8 != 0:
 		d.plain(p, w, p.k, 1)
+	case p.n <= 128 && p.n%8 == 0 && p.r == 0 && p.residual == 0 && p.typ == compute.BF16:
+		d.narrow(p, w)
 	case d.hopper && p.n%8 == 0 && p.r <= 64:
 		d.hopperNT(p, w)
 	default:
@@ -104,17 +106,38 @@ func (c call) addOuter(to, a, b uint64, m, n, k int, alpha float32) {
 		d.plainProduct(to, compute.F32, n, a, 1, m, b, 1, n, m, n, k, alpha, true)
 		return
 	}
-	t := ceil(m, 128) * ceil(n, 128)
-	split := max(1, min(ceil(2*d.ctx.SMs, t), ceil(k, 256)))
+	split := d.split(m, n, k)
 	part := c.scratch(slotPart, 4*split*m*n)
 	g := &driver.Args{}
 	g.Ptr(0).Ptr(uint64(n)).Ptr(part).Ptr(a).Ptr(uint64(m)).Ptr(b).Ptr(uint64(n)).Ptr(0).Ptr(0).Int(0).Ptr(0).Int(m, n, k)
 	d.launch("mma_bf16_tt_f32", tiles(m, n, split), 256, mmaShared, g)
-	d.flat("mma_reduce", m*n, (&driver.Args{}).Ptr(to).Ptr(part).Ptr(uint64(m*n)).Int(split).Float(alpha).Int(1))
+	d.flat("mma_reduce_f32", m*n/4, (&driver.Args{}).Ptr(to).Ptr(part).Ptr(uint64(m*n)).Int(split).Float(alpha).Int(1))
+}
+
+// split is into how many parts a depth is cut so that every multiprocessor has
+// work.
+func (d *Device) split(m, n, k int) int {
+	t := ceil(m, 128) * ceil(n, 128)
+	return max(1, min(ceil(2*d.ctx.SMs, t), ceil(k, 256)))
+}
+
+// narrow is productNT of few columns, an adapter's inner vector: one tile wide,
+// so that only a cut of the depth gives every multiprocessor work.
+func (d *Device) narrow(p left, w uint64) {
+	split := d.split(p.m, p.n, p.k)
+	if split == 1 {
+		d.mma(p, "nn", w, p.k)
+		return
+	}
+	part := d.call("product").scratch(slotPart, 4*split*p.m*p.n)
+	g := &driver.Args{}
+	g.Ptr(0).Ptr(uint64(p.n)).Ptr(part).Ptr(p.x).Ptr(uint64(p.ld)).Ptr(w).Ptr(uint64(p.k)).Ptr(0).Ptr(0).Int(0).Ptr(0).Int(p.m, p.n, p.k)
+	d.launch("mma_bf16_nn_bf16", tiles(p.m, p.n, split), 256, mmaShared, g)
+	d.flat("mma_reduce_bf16", p.m*p.n/4, (&driver.Args{}).Ptr(p.y).Ptr(part).Ptr(uint64(p.m*p.n)).Int(split).Float(1).Int(0))
 }
 
 // productInt8 computes y = sx·sw·(x wᵀ) + u vᵀ + residual from codes x [m, k] and
-// w [n, k]; sw 0 stands for ones and needs a Hopper device.
+// w [n, k]; sw 0 stands for ones.
 func (d *Device) productInt8(p left, sx, w, sw uint64) {
 	switch {
 	case p.k%16 != 0 || !aligned(p.y, p.x, w, p.u, p.v) || p.r%8 != 0 || p.r > 0 && d.real == compute.F32:

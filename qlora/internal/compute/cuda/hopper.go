@@ -136,26 +136,3 @@ func (d *Device) hopperInt8(p left, sx, w, sw uint64) {
 		return d.matrixMap(w, driver.MapU8, 1, p.n, p.k, p.k, width/2)
 	}, sx, sw)
 }
-
-// canRequantise reports whether an int8 weight can carry a gradient in int8.
-func (d *Device) canRequantise(w *weight) bool {
-	return d.hopper && d.opts.InputGrad == "int8" && w.format == compute.FormatInt8 &&
-		w.rows%128 == 0 && w.cols%128 == 0 && w.rows <= 16384
-}
-
-// siteRounding marks the random streams of stochastic rounding.
-const siteRounding = 1 << 31
-
-// requantised computes p.y = dy W + ..., p.x being dy: the weight's scales are
-// folded into dy, which is quantised a token, and W is transposed in scratch.
-func (c call) requantised(p left, w *weight, random uint64, site uint32) {
-	d := c.d
-	q, s := c.scratch(slotQ, p.m*p.k), c.scratch(slotS, 4*p.m)
-	wt := c.scratch(slotWide, w.rows*w.cols)
-	a := &driver.Args{}
-	d.launch("gemm_fold_quantise", driver.Grid{X: min(p.m, d.ctx.SMs), Y: 1, Z: 1}, 512, 0, a.Ptr(p.x).Ptr(w.scale).Ptr(q).Ptr(s).Int(p.m, p.k).Ptr(random).Int(int(int32(site))))
-	d.launch("gemm_transpose_s8", driver.Grid{X: w.cols / 128, Y: w.rows / 128, Z: 1}, 256, 0,
-		(&driver.Args{}).Ptr(w.w).Ptr(wt).Int(w.rows, w.cols))
-	p.x = q
-	d.productInt8(p, s, wt, 0)
-}

@@ -25,15 +25,15 @@ var kernelNames = map[string]string{
 	"norm":            "rmsnorm_% rmsnorm_backward_% quantise_%",
 	"swiglu":          "swiglu_% swiglu_backward_%",
 	"rotate":          "rotate_% rotate_back_% rotation_grad_% rotation_exp rotation_exp_backward",
-	"weight":          "store_bf16 store_nf4 widen_% embed_% cast_% cast_transposed_%",
+	"weight":          "store_bf16 store_nf4 widen_% embed_% cast_% cast_transposed_% transpose_i8 fold_quantise",
 	"product":         "product_fff product_bbf product_bbb product_i8_%",
 	"dropout":         "drop_%",
 	"loss":            "cross_entropy_%",
 	"adamw":           "adamw adamw8 squares total clip_scale",
 	"pool":            "gather_% scatter_% mean_% mean_backward_% pet_%",
 	"rope":            "rope_% append_%",
-	"attention":       "attention_%:101376 attention_delta_% attention_dq_%:101376 attention_dkv_%:101376",
-	"gemm":            "mma_i8_%:65536 mma_bf16_nn_%:65536 mma_bf16_nt_bf16:65536 mma_bf16_tt_f32:65536 mma_reduce",
+	"attention":       "attention_%:101376 attention_few_% attention_delta_% attention_dq_%:101376 attention_dkv_%:101376",
+	"gemm":            "mma_i8_%:65536 mma_bf16_nn_%:65536 mma_bf16_nt_bf16:65536 mma_bf16_tt_f32:65536 mma_reduce_%",
 	"flash_attention": "flash_forward_64:36864 flash_forward_96:53248 flash_forward_128:69632",
 	"flash_backward": "flash_delta flash_dq_64:55296 flash_dq_96:79872 flash_dq_128:69632 " +
 		"flash_dkv_64:75776 flash_dkv_96:80896 flash_dkv_128:70656",
@@ -53,8 +53,8 @@ func loadKernels(c *driver.Context, hopper bool) (map[string]driver.Function, er
 	for file, names := range map[string]string{
 		"gemm_hopper":          hopperNames(),
 		"flash_forward_hopper": "flash_forward_hopper_64:83072 flash_forward_hopper_96:124032 flash_forward_hopper_128:164992",
-		"flash_backward_hopper": "flash_stats_hopper flash_dq_hopper_64:99456 flash_dq_hopper_96:148608 " +
-			"flash_dkv_hopper_64:83584 flash_dkv_hopper_96:124544",
+		"flash_backward_hopper": "flash_stats_hopper flash_dq_hopper_64:132152 flash_dq_hopper_96:197688 " +
+			"flash_dkv_hopper_64:101448 flash_dkv_hopper_96:150600",
 	} {
 		if err := loadImage(c, all, file, names, c.Shared); err != nil {
 			return nil, err

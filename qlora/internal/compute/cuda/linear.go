@@ -165,3 +165,35 @@ func (c call) throughDropout(dx, du uint64, w *weight, p *pair, n int) {
 	d.productNT(left{y: t, typ: d.real, x: du, ld: p.r, m: n, n: w.cols, k: p.r}, a)
 	d.drop(dx, t, n*w.cols, p, true)
 }
+
+// canRequantise reports whether an int8 weight can carry a gradient in int8.
+func (d *Device) canRequantise(w *weight) bool {
+	unit := 16
+	if d.hopper {
+		unit = 128
+	}
+	return d.real == compute.BF16 && d.opts.InputGrad == "int8" && w.format == compute.FormatInt8 &&
+		w.rows%unit == 0 && w.cols%unit == 0 && w.rows <= 16384
+}
+
+// siteRounding marks the random streams of stochastic rounding.
+const siteRounding = 1 << 31
+
+// requantised computes p.y = dy W + ..., p.x being dy: the weight's scales are
+// folded into dy, which is quantised a token, and W is transposed in scratch.
+func (c call) requantised(p left, w *weight, random uint64, site uint32) {
+	d := c.d
+	q, s := c.scratch(slotQ, p.m*p.k), c.scratch(slotS, 4*p.m)
+	wt := c.scratch(slotWide, w.rows*w.cols)
+	fold := (&driver.Args{}).Ptr(p.x).Ptr(w.scale).Ptr(q).Ptr(s).Int(p.m, p.k).Ptr(random).Int(int(int32(site)))
+	across := driver.Grid{X: ceil(w.cols, 128), Y: ceil(w.rows, 128), Z: 1}
+	if d.hopper {
+		d.launch("gemm_fold_quantise", driver.Grid{X: min(p.m, d.ctx.SMs), Y: 1, Z: 1}, 512, 0, fold)
+		d.launch("gemm_transpose_s8", across, 256, 0, (&driver.Args{}).Ptr(w.w).Ptr(wt).Int(w.rows, w.cols))
+	} else {
+		d.rows("fold_quantise", p.m, fold)
+		d.launch("transpose_i8", across, 256, 0, (&driver.Args{}).Ptr(wt).Ptr(w.w).Int(w.rows, w.cols))
+	}
+	p.x = q
+	d.productInt8(p, s, wt, 0)
+}

@@ -10,7 +10,7 @@
 #include "real.cuh"
 
 template <class T>
-__device__ void rope(T *qkv, const float *cos, const float *sin, const int *row, const int *start, int table, int heads, int half, int ld, float sign, int *fault) {
+__device__ void rope(T *qkv, const float *cos, const float *sin, const int *row, const int *start, int table, int heads, int half, int ld, float sign, int *fault, int vec) {
 	int t = blockIdx.x, r = row[t];
 	if (r < 0 || r >= table) {
 		if (threadIdx.x == 0) complain(fault, faultRow, t, r);
@@ -21,12 +21,24 @@ __device__ void rope(T *qkv, const float *cos, const float *sin, const int *row,
 		if (s != t && (t == 0 || s != start[t - 1])) complain(fault, faultStart, t, s);
 	}
 	T *x = qkv + (i64)t * ld;
-	for (int e = threadIdx.x; e < heads * half; e += 256) {
-		int i = e % half;
-		T *a = x + (e / half) * 2 * half + i;
-		float c = cos[(i64)r * half + i], s = sign * sin[(i64)r * half + i], u = widen(a[0]), v = widen(a[half]);
-		a[0] = narrow<T>(u * c - v * s);
-		a[half] = narrow<T>(v * c + u * s);
+	const float *cr = cos + (i64)r * half, *sr = sin + (i64)r * half;
+	int steps = (half + 7) / 8;
+	for (int e = threadIdx.x; e < heads * steps; e += 256) {
+		int i = e % steps * 8;
+		T *a = x + e / steps * 2 * half;
+		float c[8], s[8], u[8], v[8];
+		load8(c, cr, i, half, vec);
+		load8(s, sr, i, half, vec);
+		load8(u, a, i, half, vec);
+		load8(v, a + half, i, half, vec);
+#pragma unroll
+		for (int j = 0; j < 8; j++) {
+			float y = u[j];
+			u[j] = y * c[j] - v[j] * sign * s[j];
+			v[j] = v[j] * c[j] + y * sign * s[j];
+		}
+		store8(a, u, i, half, vec);
+		store8(a + half, v, i, half, vec);
 	}
 }
 
@@ -38,8 +50,8 @@ template <class T> __device__ void append(T *k, T *v, const T *qkv, int past, in
 
 #define KERNELS(T, suffix)                                                                                                                                                \
 	extern "C" __global__ void __launch_bounds__(256) rope_##suffix(T *qkv, const float *cos, const float *sin, const int *row, const int *start, int table, int heads, \
-															int half, int ld, float sign, int *fault) {                                                                   \
-		rope<T>(qkv, cos, sin, row, start, table, heads, half, ld, sign, fault);                                                                                        \
+															int half, int ld, float sign, int *fault, int vec) {                                                                   \
+		rope<T>(qkv, cos, sin, row, start, table, heads, half, ld, sign, fault, vec);                                                                                        \
 	}                                                                                                                                                                   \
 	extern "C" __global__ void __launch_bounds__(256) append_##suffix(T *k, T *v, const T *qkv, int past, int ld, int keys, int size) {                                 \
 		append<T>(k, v, qkv, past, ld, keys, size);                                                                                                                     \

@@ -8,6 +8,9 @@
 // widen_*     a whole matrix to Real [rows, cols]; rows blocks of 256
 // cast_*      F32 [n, cols] to Real times a factor, plain or transposed (32×32
 //             tiles, 256 threads)
+// transpose_i8    int8 [rows, cols] to [cols, rows], multiples of 4; grid (⌈cols/128⌉, ⌈rows/128⌉)
+// fold_quantise   codes of dy·scale a token, for an int8 product with the transposed
+//             weight; cols a multiple of 8; n blocks of 256
 // embed_*     h[t] = table[id], with NEFTune noise (arXiv 2310.05914)
 // Limiter: memory.
 #include "real.cuh"
@@ -136,6 +139,55 @@ template <class From, class To, class F> __device__ void transposeTile(To *out, 
 	__syncthreads();
 	for (int y = threadIdx.x / 32; y < 32; y += 8)
 		if (c0 + y < cols && r0 + x < rows) out[(i64)(c0 + y) * rows + r0 + x] = tile[x][y];
+}
+
+// 128×128 bytes a block: words in, bytes turned in shared memory, words out.
+extern "C" __global__ void __launch_bounds__(256) transpose_i8(signed char *out, const signed char *in, int rows, int cols) {
+	__shared__ signed char tile[128][132];
+	int r0 = blockIdx.y * 128, c0 = blockIdx.x * 128, x = threadIdx.x % 32 * 4;
+	for (int y = threadIdx.x / 32; y < 128; y += 8)
+		if (r0 + y < rows && c0 + x < cols) *(u32 *)&tile[y][x] = *(const u32 *)(in + (i64)(r0 + y) * cols + c0 + x);
+	__syncthreads();
+	for (int y = threadIdx.x / 32; y < 128; y += 8) {
+		if (c0 + y >= cols || r0 + x >= rows) continue;
+		u32 w = 0;
+#pragma unroll
+		for (int i = 0; i < 4; i++) w |= (u32)(unsigned char)tile[x + i][y] << (8 * i);
+		*(u32 *)(out + (i64)(c0 + y) * rows + r0 + x) = w;
+	}
+}
+
+// The scale of each column of dy is folded in before a row is quantised; state 0
+// rounds to nearest, else up with the probability of the fraction.
+extern "C" __global__ void __launch_bounds__(256) fold_quantise(const bf16 *dy, const float *scale, signed char *q, float *s, int n, int cols, const int *state, u32 site) {
+	__shared__ u32 tops[32];
+	i64 at = (i64)blockIdx.x * cols;
+	u32 top = 0;
+	for (int c = threadIdx.x * 8; c < cols; c += 2048) {
+		float v[8], f[8];
+		load8(v, dy + at, c, cols, true);
+		load8(f, scale, c, cols, true);
+#pragma unroll
+		for (int i = 0; i < 8; i++) top = max(top, magnitude(v[i] * f[i]));
+	}
+	float m = __uint_as_float(blockMax(top, tops));
+	bool ok;
+	float inv = inverse(m, &ok);
+	if (threadIdx.x == 0) s[blockIdx.x] = __fdiv_rn(m, 127.f);
+	for (int c = threadIdx.x * 8; c < cols; c += 2048) {
+		float v[8], f[8], u[8];
+		load8(v, dy + at, c, cols, true);
+		load8(f, scale, c, cols, true);
+		if (state) uniform4(u, state, site, (at + c) / 4), uniform4(u + 4, state, site, (at + c) / 4 + 1);
+		u32 w[2] = {0, 0};
+#pragma unroll
+		for (int i = 0; i < 8; i++) {
+			float x = v[i] * f[i] * inv;
+			int k = !ok ? 0 : state ? min(127, __float2int_rd(x + u[i])) : __float2int_rn(x);
+			w[i / 4] |= (u32)(k & 255) << (8 * (i % 4));
+		}
+		*(uint2 *)(q + at + c) = make_uint2(w[0], w[1]);
+	}
 }
 
 #define KERNELS(T, suffix)                                                                                                                                                    \

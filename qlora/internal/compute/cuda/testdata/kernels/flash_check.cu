@@ -41,7 +41,29 @@ template <int D> struct Generic : Implementation {
   }
 };
 
+// ceiling is the rate of mma.sync without memory: eight warps, eight independent accumulators.
+__global__ void __launch_bounds__(256) ceiling(float* sink, int rounds) {
+  Words a = {threadIdx.x, 1, 2, 3};
+  float d[8][4];
+  clear(d);
+  for (int i = 0; i < rounds; i++)
+#pragma unroll
+    for (int j = 0; j < 8; j++) mma(d[j], a, a[j % 4] + 0x3f803f80, 0x3f003f00 + j);
+  for (int j = 0; j < 8; j++)
+    if (d[j][0] == 12345) sink[0] = d[j][0];
+}
+
+static void printCeiling() {
+  Device<float> sink(1);
+  cudaDeviceProp prop;
+  CHECK(cudaGetDeviceProperties(&prop, 0));
+  int rounds = 40000, blocks = prop.multiProcessorCount * 4;
+  float ms = median([&] { ceiling<<<blocks, 256>>>(sink.p, rounds); }, 5, 1);
+  printf("%s: mma.sync ceiling %.0f TFLOP/s\n", prop.name, 2.0 * 16 * 8 * 16 * 8 * rounds * blocks * 8 / ms / 1e9);
+}
+
 int main(int argc, char** argv) {
+  if (argc == 1) printCeiling();
   Generic<64> g64(flash_forward_64, flash_dq_64, flash_dkv_64);
   Generic<96> g96(flash_forward_96, flash_dq_96, flash_dkv_96);
   Generic<128> g128(flash_forward_128, flash_dq_128, flash_dkv_128);
