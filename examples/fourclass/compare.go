@@ -118,13 +118,13 @@ func (p *program) fold(ctx context.Context, c *comparison, rest, test []request,
 // writeComparison certifies on the first two folds' answers, and reports.
 func (p *program) writeComparison(c *comparison, folds, calibration int) error {
 	best := c.systems[len(c.systems)-1].name
-	thresholds, err := certify(c.records[best][:calibration])
+	thresholds, err := certify(c.records[best][:calibration], .01, .05)
 	if err != nil {
 		return err
 	}
 	intro := []string{
 		fmt.Sprintf("Cross-validation over %d folds: each request was judged by systems that saw nothing of its group (minimal pair, template). %s is the judge; the figures below the comparison are its own.", folds, best),
-		"Thresholds are calibrated on the answers of the first two folds.",
+		"Thresholds are calibrated on the answers of the first two folds; the table of thresholds counts all requests, those among them.",
 	}
 	return p.write(c, best, plot.Page{Title: "Four-class judge: comparison", Intro: intro, Thresholds: thresholds})
 }

@@ -48,8 +48,8 @@ func readConfig(path string, seed uint64) (config, error) {
 	}
 	c.Frozen.BackboneRate = 0
 	err := errors.Join(c.Load.Validate(), c.Split.Validate(), c.Frozen.Validate(), c.LoRA.Validate(), c.Backbone.Options.Validate())
-	if err == nil && len(c.Split.Parts) != 3 {
-		err = fmt.Errorf("split has %d parts, want train, val and test in this order", len(c.Split.Parts))
+	if err == nil && len(c.Split.Parts) != 4 {
+		err = fmt.Errorf("split has %d parts, want train, val, calibration and test in this order", len(c.Split.Parts))
 	}
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", name, err)

@@ -6,6 +6,7 @@
 //	go run ./examples/fourclass -data requests.jsonl -model path/to/model
 //	go run ./examples/fourclass -judge out/judge -data other.jsonl
 //	go run ./examples/fourclass -features features.csv # without a model
+//	go run ./examples/fourclass -certify 0.05          # allow only above a certified threshold
 //
 // A training that was interrupted goes on when the same command is run again.
 //
@@ -48,6 +49,7 @@ type flags struct {
 	folds                                     int
 	frozen                                    bool
 	seed                                      uint64
+	certify                                   float64
 }
 
 func parse(args []string, log io.Writer) (f flags, err error) {
@@ -61,6 +63,7 @@ func parse(args []string, log io.Writer) (f flags, err error) {
 	fs.StringVar(&f.out, "out", "fourclass-out", "output folder")
 	fs.IntVar(&f.folds, "folds", 0, "compare all systems by cross-validation over so many grouped folds")
 	fs.BoolVar(&f.frozen, "frozen", false, "train the head only")
+	fs.Float64Var(&f.certify, "certify", 0, "allow only above a threshold that bounds the false-allow rate by this, certified with 95 % confidence on a part of its own (0: do not); without enough requests nothing is allowed")
 	fs.Uint64Var(&f.seed, "seed", 0, "seed of everything (default: the configuration's)")
 	if err := fs.Parse(args); err != nil {
 		return f, err
@@ -70,6 +73,10 @@ func parse(args []string, log io.Writer) (f flags, err error) {
 		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	case f.judge != "" && f.folds != 0:
 		err = errors.New("-judge and -folds exclude each other")
+	case f.certify != 0 && (f.judge != "" || f.folds != 0):
+		err = errors.New("-certify belongs to a training")
+	case !(f.certify >= 0 && f.certify < 1):
+		err = fmt.Errorf("-certify %v, want 0 to below 1", f.certify)
 	case f.folds < 0 || f.folds == 1 || f.folds > 50:
 		err = fmt.Errorf("-folds %d, want 2 to 50", f.folds)
 	}

@@ -26,7 +26,7 @@ import (
 // tiny is a configuration that trains in seconds; what it learns does not matter.
 const tiny = `
 masked_copies: true
-split: {parts: [{name: train, fraction: 0.6}, {name: val, fraction: 0.2}, {name: test, fraction: 0.2}]}
+split: {parts: [{name: train, fraction: 0.5}, {name: val, fraction: 0.15}, {name: calibration, fraction: 0.15}, {name: test, fraction: 0.2}]}
 frozen: {epochs: 3, batch_size: 16, accumulation: 1, head_rate: 0.02}
 lora: {epochs: 1, batch_size: 8, accumulation: 1, head_rate: 0.01, backbone_rate: 0.001}
 backbone: {max_tokens: 160, batch_tokens: 2048, options: {rank: 2, alpha: 4, targets: [o_proj]}}
@@ -200,6 +200,43 @@ func TestFeaturesNeedNoModel(t *testing.T) {
 	require.ErrorContains(t, err, "-features")
 }
 
+// A certificate can only take ALLOWs away; without enough samples it takes all.
+func TestCertifiedJudge(t *testing.T) {
+	const features = "../focalloss/features.csv"
+	config, free := write(t, "c.yaml", tiny), t.TempDir()
+	_, err := fourclass(t, "-features", features, "-config", config, "-out", free)
+	require.NoError(t, err)
+	for alpha, allows := range map[string]bool{"0.5": true, "0.001": false} {
+		strict := t.TempDir()
+		_, err = fourclass(t, "-features", features, "-config", config, "-out", strict, "-certify", alpha)
+		require.NoError(t, err)
+		allowed := 0
+		for i, r := range predictions(t, strict) {
+			was := predictions(t, free)[i]
+			require.Equal(t, was.P, r.P)
+			require.True(t, r.Pred == was.Pred || was.Pred == label.Allow && r.Pred == label.Escalation, "%v became %v", was.Pred, r.Pred)
+			if r.Pred == label.Allow {
+				allowed++
+			}
+		}
+		require.Equal(t, allows, allowed > 0, alpha)
+		html, err := os.ReadFile(filepath.Join(strict, "report.html"))
+		require.NoError(t, err)
+		require.Equal(t, !allows, strings.Contains(string(html), "The judge allows nothing"))
+		// The saved judge keeps it.
+		again := t.TempDir()
+		_, err = fourclass(t, "-features", features, "-judge", filepath.Join(strict, "judge"), "-out", again)
+		require.NoError(t, err)
+		saved := map[string]label.Class{}
+		for _, r := range predictions(t, again) {
+			saved[r.ID] = r.Pred
+		}
+		for _, r := range predictions(t, strict) {
+			require.Equal(t, r.Pred, saved[r.ID])
+		}
+	}
+}
+
 // lines builds a file of n requests a class.
 func lines(n int, classes ...string) string {
 	var b strings.Builder
@@ -287,7 +324,7 @@ func TestUnreadableTexts(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	for args, want := range map[string]string{
-		"-folds 1": "-folds 1", "-folds 3 -judge x": "exclude", "-data a -features b": "exclude", "stray": "stray",
+		"-folds 1": "-folds 1", "-certify 2": "-certify", "-certify 0.1 -folds 3": "-certify", "-folds 3 -judge x": "exclude", "-data a -features b": "exclude", "stray": "stray",
 		"-judge nowhere -features ../focalloss/features.csv": "calibration.json", "-config nowhere": "nowhere", "-data nowhere": "nowhere",
 	} {
 		_, err := fourclass(t, strings.Fields(args)...)

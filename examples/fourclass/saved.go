@@ -18,6 +18,9 @@ type calibration struct {
 	Temperature eval.Temperature `json:"temperature"`
 	// Applied is what Judge.Temperature was: 0 when the fit ran into a bound.
 	Applied float64 `json:"applied"`
+	// AllowAbove is Judge.AllowAbove, from Threshold when one was asked for.
+	AllowAbove float64         `json:"allow_above"`
+	Threshold  *eval.Threshold `json:"threshold,omitempty"`
 	// Backbone is "model", "adapter" (the model with the adapter beside this file) or
 	// "features".
 	Backbone string `json:"backbone"`
@@ -26,7 +29,7 @@ type calibration struct {
 // save writes the judge: head.safetensors and judge.json, calibration.json, and
 // the adapter in PEFT's form.
 func (t *trained) save(dir string, vectors bool) error {
-	c := calibration{t.temper, t.judge.Temperature, "model"}
+	c := calibration{t.temper, t.judge.Temperature, t.judge.AllowAbove, t.threshold, "model"}
 	if vectors {
 		c.Backbone = "features"
 	}
@@ -59,7 +62,7 @@ func (p *program) open(ctx context.Context, dir string) (*trained, error) {
 	if (c.Backbone == "features") != (p.data.vectors != nil) {
 		return nil, fmt.Errorf("%s: a judge over %s; give -features to a judge over features and to no other", dir, c.Backbone)
 	}
-	t := &trained{judge: &classifier.Judge{BatchSize: 32, Temperature: c.Applied}, temper: c.Temperature}
+	t := &trained{judge: &classifier.Judge{BatchSize: 32, Temperature: c.Applied, AllowAbove: c.AllowAbove}, temper: c.Temperature, threshold: c.Threshold}
 	if t.judge.Head, t.opts, err = classifier.LoadHead(os.DirFS(dir)); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}

@@ -87,6 +87,8 @@ type trained struct {
 	temper eval.Temperature
 	deep   *qlora.Backbone
 	close  func() error
+	// threshold is what -certify found; nil without.
+	threshold *eval.Threshold
 }
 
 // trainFrozen fits a head on features that stay as they are.
