@@ -317,7 +317,11 @@ func TestUnreadableTexts(t *testing.T) {
 	require.Equal(t, 0, rep.Safety.FalseAllow.K)
 	require.Equal(t, label.Escalation, predictions(t, again)[0].Pred)
 
-	_, err = fourclass(t, "-data", write(t, "train.jsonl", lines(8, "ALLOW", "ESCALATION", "DENY", "REFUSE")+fmt.Sprintf("{\"text\":%s,\"label\":\"DENY\"}\n", huge)), "-config", config, "-out", again)
+	var long strings.Builder
+	for i := range 12 { // one of them falls into the training part
+		fmt.Fprintf(&long, "{\"text\":%q,\"label\":\"DENY\"}\n", strings.Repeat(string('一'+rune(50*i))+"港", 200))
+	}
+	_, err = fourclass(t, "-data", write(t, "train.jsonl", lines(8, "ALLOW", "ESCALATION", "DENY", "REFUSE")+long.String()), "-config", config, "-out", again)
 	var in *classifier.InputError
 	require.ErrorAs(t, err, &in)
 }
