@@ -110,6 +110,16 @@ func TestGoldGroupsAreNoNearDuplicates(t *testing.T) {
 	}
 }
 
+// Bare requests give the rules nothing to go by.
+func TestNoRuleFiresOnBareGold(t *testing.T) {
+	rules := preset(t, "default")
+	for _, it := range gold(t) {
+		if d := FourClass(it.Text, rules); it.Kind == "bare" && !d.None {
+			t.Errorf("%s: %+v", it.Text, d.Evidence)
+		}
+	}
+}
+
 func TestRulesOnGold(t *testing.T) {
 	var seen, unseen []GoldItem
 	for _, it := range gold(t) {
