@@ -47,8 +47,9 @@ struct Arguments {
 __device__ __forceinline__ int padded(int n) { return (n + kRows - 1) / kRows * kRows; }
 
 // Memory places the 128 rows that the block owns, two matrices in pieces of 64
-// rows, then the stages.
-template <int StageBytes, int Stages, int Piece, int StatBytes> struct Memory {
+// rows, then the stages. Readers arrive to free a stage: warps, or lanes where
+// lanes read shared memory themselves.
+template <int StageBytes, int Stages, int Piece, int StatBytes, int Readers> struct Memory {
   uint32_t own, stage, stats, ownFull, full, empty;
   static constexpr int bytes = 1024 + 4 * Piece + Stages * (StageBytes + StatBytes) + 8 + 16 * Stages;
   __device__ explicit Memory(char* raw) {
@@ -62,14 +63,14 @@ template <int StageBytes, int Stages, int Piece, int StatBytes> struct Memory {
     hopper::barrierInit(ownFull, 1);
     for (int i = 0; i < Stages; i++) {
       hopper::barrierInit(full + 8 * i, 1);
-      hopper::barrierInit(empty + 8 * i, 8);
+      hopper::barrierInit(empty + 8 * i, Readers);
     }
     hopper::barrierInitFence();
   }
 };
 
-template <int D> using QueryMemory = Memory<Plan<D>::keyStage, Plan<D>::keyStages, Plan<D>::piece, 0>;
-template <int D> using KeyMemory = Memory<Plan<D>::queryStage, Plan<D>::queryStages, Plan<D>::piece, Plan<D>::statBytes>;
+template <int D> using QueryMemory = Memory<Plan<D>::keyStage, Plan<D>::keyStages, Plan<D>::piece, 0, 8>;
+template <int D> using KeyMemory = Memory<Plan<D>::queryStage, Plan<D>::queryStages, Plan<D>::piece, Plan<D>::statBytes, 256>;
 
 __device__ __forceinline__ int ownRow() { return threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4; }
 
@@ -104,7 +105,7 @@ __device__ __forceinline__ void produceKeys(const Arguments& a, const QueryMemor
     hopper::load3(mem.own + i * P::piece, a.mqkv, mem.ownFull, 0, w.q0 + 64 * i, lay.query(w.h) / kPanel);
     hopper::load3(mem.own + (2 + i) * P::piece, a.mdout, mem.ownFull, 0, w.q0 + 64 * i, w.h * D / kPanel);
   }
-  Ring<P::keyStages> ring;
+  hopper::Ring<P::keyStages> ring;
   for (int i = w.tiles - 1; i >= 0; i--, ring.next()) {
     uint32_t to = mem.stage + ring.slot * P::keyStage, full = mem.full + 8 * ring.slot;
     hopper::wait(mem.empty + 8 * ring.slot, ring.phase ^ 1);
@@ -161,7 +162,7 @@ __device__ __forceinline__ void queryGradient(const Arguments& a, const QueryMem
   float dq[D / 8][4], s[N][4], dp[N][4], c = a.scale * kLog2e;
   Words ds[N / 2];
   clear(dq);
-  Ring<P::keyStages> ring;
+  hopper::Ring<P::keyStages> ring;
   int before = 0;
   if (group == 1) passTurn(1);
   hopper::wait(mem.ownFull, 0);
@@ -236,7 +237,7 @@ __device__ __forceinline__ void produceQueries(const Arguments& a, const KeyMemo
     hopper::load3(mem.own + i * P::piece, a.mqkv, mem.ownFull, 0, w.j0 + 64 * i, lay.key(w.g) / kPanel);
     hopper::load3(mem.own + (2 + i) * P::piece, a.mqkv, mem.ownFull, 0, w.j0 + 64 * i, lay.value(w.g) / kPanel);
   }
-  Ring<P::queryStages> ring;
+  hopper::Ring<P::queryStages> ring;
   for (int i = 0; i < w.total; i++, ring.next()) {
     int h = w.g * lay.group() + i / w.steps, t0 = w.j0 + i % w.steps * kQueries, width = padded(lay.n);
     uint32_t to = mem.stage + ring.slot * P::queryStage, stats = mem.stats + ring.slot * P::statBytes, full = mem.full + 8 * ring.slot;
@@ -277,7 +278,7 @@ __device__ __forceinline__ void keyGradient(const Arguments& a, const KeyMemory<
   Words p[N / 2], ds[N / 2];
   clear(dk);
   clear(dv);
-  Ring<P::queryStages> ring;
+  hopper::Ring<P::queryStages> ring;
   int before = -1;
   if (group == 1) passTurn(1);
   hopper::wait(mem.ownFull, 0);
@@ -291,8 +292,8 @@ __device__ __forceinline__ void keyGradient(const Arguments& a, const KeyMemory<
       hopper::hold(dk);
       hopper::hold(dv);
       if (i + 1 < w.total) passTurn(group);
-      if (before >= 0) released(mem.empty + 8 * before); // the next step may need this stage
-      released(mem.empty + 8 * ring.slot);
+      if (before >= 0) hopper::arrive(mem.empty + 8 * before); // the next step may need this stage
+      hopper::arrive(mem.empty + 8 * ring.slot);
       before = -1;
       continue;
     }
@@ -305,7 +306,7 @@ __device__ __forceinline__ void keyGradient(const Arguments& a, const KeyMemory<
     hopper::mmaWait<2>();
     hopper::hold(dk);
     hopper::hold(dv);
-    if (before >= 0) released(mem.empty + 8 * before);
+    if (before >= 0) hopper::arrive(mem.empty + 8 * before);
     hopper::mmaWait<1>();
     hopper::hold(s);
     if (t0 < first + 63 || step >= w.clean - 1) keyMask(s, a.start, t0, lay.n, key);

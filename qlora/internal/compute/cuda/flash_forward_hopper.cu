@@ -69,7 +69,7 @@ __device__ __forceinline__ void produce(const TensorMap* mq, const TensorMap* mk
   using P = Plan<D>;
   hopper::expectBytes(mem.queryFull, 2 * P::queryBytes);
   for (int i = 0; i < 2; i++) hopper::load3(mem.query + i * P::queryBytes, mq, mem.queryFull, 0, w.q0 + 64 * i, lay.query(w.h) / kPanel);
-  Ring<kStages> ring;
+  hopper::Ring<kStages> ring;
   for (int i = w.tiles - 1; i >= 0; i--, ring.next()) {
     int j0 = w.begin + i * kKeys, at = ring.slot;
     hopper::wait(mem.keyEmpty + 8 * at, ring.phase ^ 1);
@@ -130,7 +130,8 @@ template <int D> __device__ __forceinline__ void rescale(float (&o)[D / 8][4], c
 
 // finish writes 64 rows through the warpgroup's own tile of queries.
 template <int D>
-__device__ __forceinline__ void finish(float (&o)[D / 8][4], const Rows& r, const TensorMap* mo, uint32_t tile, float* lse, const Span& w, Layout<D> lay, float scale) {
+__device__ __forceinline__ void finish(float (&o)[D / 8][4], const Rows& r, const TensorMap* mo, uint32_t tile, float* lse, const Span& w,
+                                       Layout<D> lay, float scale) {
   float inverse[2];
 #pragma unroll
   for (int half = 0; half < 2; half++) {
@@ -166,7 +167,7 @@ __device__ __forceinline__ void consume(const TensorMap* mo, const Memory<D>& me
   float o[D / 8][4], s[kKeys / 8][4], c = scale * kLog2e;
   Words p[kKeys / 16];
   clear(o);
-  Ring<kStages> keys, values;
+  hopper::Ring<kStages> keys, values;
   int j0 = w.begin + (w.tiles - 1) * kKeys;
 
   if (group == 1) passTurn(1);
@@ -219,7 +220,8 @@ __device__ __forceinline__ void consume(const TensorMap* mo, const Memory<D>& me
 }
 
 template <int D>
-__device__ __forceinline__ void forward(const TensorMap* mq, const TensorMap* mkv, const TensorMap* mo, float* lse, const int* start, Layout<D> lay, float scale) {
+__device__ __forceinline__ void forward(const TensorMap* mq, const TensorMap* mkv, const TensorMap* mo, float* lse, const int* start,
+                                        Layout<D> lay, float scale) {
   extern __shared__ char raw[];
   Memory<D> mem(raw);
   if (threadIdx.x == 0) mem.init();

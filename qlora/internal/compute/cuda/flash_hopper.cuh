@@ -44,21 +44,14 @@ template <int N> __device__ __forceinline__ void packAll(Words (&p)[N / 2], cons
   for (int k = 0; k < N / 2; k++) asLeft(p[k], s[2 * k], s[2 * k + 1]);
 }
 
-template <int Stages> struct Ring {
-  int slot = 0;
-  uint32_t phase = 0;
-  __device__ void next() {
-    if (++slot == Stages) slot = 0, phase ^= 1;
-  }
-};
-
 // awaitTurn and passTurn let the two warpgroups start their products one after
 // the other, so that one takes exponentials while the other multiplies. Every
 // turn passed must be taken.
 __device__ __forceinline__ void awaitTurn(int group) { hopper::syncGroup(3 + group, 256); }
 __device__ __forceinline__ void passTurn(int group) { hopper::arriveGroup(3 + (group ^ 1), 256); }
 
-// released tells the copying warp that this warp has read a buffer.
+// released tells the copying warp that this warp's products have read a buffer.
+// Buffers that lanes read themselves are released by every lane.
 __device__ __forceinline__ void released(uint32_t empty) {
   __syncwarp();
   if (threadIdx.x % 32 == 0) hopper::arrive(empty);

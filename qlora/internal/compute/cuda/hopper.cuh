@@ -43,6 +43,16 @@ __device__ __forceinline__ void wait(uint32_t bar, uint32_t parity) {
                "@p bra DONE;\nbra AGAIN;\nDONE:\n}" ::"r"(bar), "r"(parity) : "memory");
 }
 
+// Ring walks the stages of a buffer; phase is the parity that a wait for a full
+// stage takes, its opposite that for an empty one.
+template <int Stages> struct Ring {
+  int slot = 0;
+  uint32_t phase = 0;
+  __device__ void next() {
+    if (++slot == Stages) slot = 0, phase ^= 1;
+  }
+};
+
 __device__ __forceinline__ void prefetchMap(const TensorMap* m) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(m) : "memory");
 }

@@ -2,6 +2,7 @@
 //   nvcc -std=c++17 -O3 -gencode arch=compute_90a,code=sm_90a -o gemm_check gemm_check.cu && ./gemm_check [quick], quick: small cases only, for compute-sanitizer
 #include "../../gemm_hopper.cu"
 #include "check.cuh"
+#include "gemm_ceiling.cuh"
 
 template <class T> __global__ void productRef(double* y, const T* x, const T* w, int n, int out, int k, bool nn) {
   for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < (size_t)n * out; i += (size_t)gridDim.x * blockDim.x) {
