@@ -3,6 +3,7 @@ package gguf
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"testing"
 )
@@ -26,6 +27,24 @@ func TestNoFusedMultiplyAdd(t *testing.T) {
 		}
 		if len(out) < 100000 {
 			t.Errorf("%s: a listing of %d bytes only", env, len(out))
+		}
+	}
+}
+
+// Nor may the assembly fuse.
+func TestNoFusedMultiplyAddInAssembly(t *testing.T) {
+	fused := regexp.MustCompile(`VFN?M(ADD|SUB)`)
+	files, err := filepath.Glob("*_amd64.[sh]")
+	if err != nil || len(files) < 8 {
+		t.Fatalf("%d files of assembly, %v", len(files), err)
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := fused.Find(text); found != nil {
+			t.Errorf("%s: %s", name, found)
 		}
 	}
 }

@@ -3,6 +3,13 @@
 // 4096, the trial codes at at_trial (struct affineLanes). MAGIC is 1.5·2^23: adding it
 // rounds to the nearest integer, ties to even, and taking it away again leaves the
 // integer as a float. Each product and sum is rounded by itself: no FMA.
+//
+// What it costs, in arithmetic instructions for one element of all lanes: a candidate
+// takes 11 for codes and sums (12 where codes are clamped above) and 6 for the error,
+// so Q5_K's 16 candidates take 278, the first grid 10, weights 9; a candidate's least
+// squares and bookkeeping add 40 for 32 elements, 20 in all. With three vector ports
+// (two for 512 bits) and 8 (16) lanes the limit is 13.2 (9.9) cycles for a weight.
+// Searching takes 85 % of it in AVX2, 90 % in AVX-512.
 
 // The first grid: codes need no clamp, and are used once.
 #define AFFINE_FIRST(off, X, T, INV, LOW, SCALE, BEST, MAGIC) \

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -30,6 +31,10 @@ func TestJob(t *testing.T) {
 	var j job
 	if err := json.Unmarshal([]byte(text), &j); err != nil {
 		t.Fatal(err)
+	}
+	if j.Route == "?" {
+		fmt.Println("job:", strings.Trim(fmt.Sprint(routes()), "[]"))
+		return
 	}
 	typ, err := ParseType(j.Type)
 	if err != nil {

@@ -41,7 +41,7 @@ func Quantize(t Type, dst []byte, src []float32, row int, imatrix []float32) err
 
 // cached is about the number of weights that stay in a core's cache between being
 // checked and being encoded.
-const cached = 1 << 14
+const cached = 1 << 16
 
 func encodeChecked(t Type, dst []byte, src, imatrix []float32) *NumberError {
 	if err := checkWeights(t, src); err != nil {
@@ -58,6 +58,17 @@ func Dequantize(t Type, dst []float32, src []byte) error {
 	if err != nil {
 		return err
 	}
+	// Pieces, so that the scheduler is not kept waiting by assembly.
+	const piece = 1 << 18
+	for ; len(dst) > piece; dst, src = dst[piece:], src[piece/tr.block*tr.bytes:] {
+		decode(t, dst[:piece], src[:piece/tr.block*tr.bytes])
+	}
+	decode(t, dst, src)
+	return nil
+}
+
+func decode(t Type, dst []float32, src []byte) {
+	tr := typeTraits[t]
 	for len(dst) > 0 {
 		n := vectorDecode(t, dst, src)
 		dst, src = dst[n:], src[n/tr.block*tr.bytes:]
@@ -67,7 +78,6 @@ func Dequantize(t Type, dst []float32, src []byte) error {
 		tr.decode(dst[:n], src[:n/tr.block*tr.bytes])
 		dst, src = dst[n:], src[n/tr.block*tr.bytes:]
 	}
-	return nil
 }
 
 func checkBlocks(t Type, b []byte, f []float32) (typeTrait, error) {
@@ -133,9 +143,12 @@ func firstBeyond(x []float32, limit float32) int {
 // overflow except by rounding up the largest floats.
 func checkScales(t Type, b []byte, src []float32) *NumberError {
 	tr := typeTraits[t]
-	mask := uint16(exponent16)
+	mask, largest := uint16(exponent16), float32(65504)
 	if t == BF16 {
-		mask = exponent32 >> 16
+		mask, largest = exponent32>>16, math.Float32frombits(0x7f7f0000)
+	}
+	if t == F32 || tr.block == 1 && vectorWithin(src, largest) {
+		return nil
 	}
 	for i := 0; i < len(b); i += tr.bytes {
 		for _, at := range tr.swap16 {
