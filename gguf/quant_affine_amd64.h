@@ -8,8 +8,8 @@
 // takes 11 for codes and sums (12 where codes are clamped above) and 6 for the error,
 // so Q5_K's 16 candidates take 278, the first grid 10, weights 9; a candidate's least
 // squares and bookkeeping add 40 for 32 elements, 20 in all. With three vector ports
-// (two for 512 bits) and 8 (16) lanes the limit is 13.2 (9.9) cycles for a weight.
-// Searching takes 85 % of it in AVX2, 90 % in AVX-512.
+// (two for 512 bits) and 8 (16) lanes the limit is 13.2 (9.9) cycles for a weight;
+// encoding Q5_K takes 17.8 (12.7) in all on a Xeon of 2023.
 
 // The first grid: codes need no clamp, and are used once.
 #define AFFINE_FIRST(off, X, T, INV, LOW, SCALE, BEST, MAGIC) \
