@@ -78,10 +78,35 @@ func (m *Model) linearShape(target string) (out, in int) {
 	return c, f
 }
 
-// Attach makes the model use the adapter until Detach. The factors are copied.
+// attached is an adapter in use and how to give its memory back.
+type attached struct {
+	tuning *phi3.Tuning
+	mark   int // of the device, before the adapter
+	held   int // Model.held then
+	size   int // positions of the rotary table then
+}
+
+// Attach makes the model use the adapter until Detach or the next Attach. The
+// factors are copied. A failed Attach leaves the model without an adapter.
 func (m *Model) Attach(a *Adapter) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.detach()
+	m.use = &attached{mark: m.dev.Mark(), held: m.held, size: m.net.Positions()}
+	t, err := m.build(a)
+	if err == nil {
+		err = m.dev.Sync()
+	}
+	if err != nil {
+		m.detach()
+		return err
+	}
+	m.use.tuning, m.tuning = t, t
+	return nil
+}
+
+// build uploads an adapter's factors and gates.
+func (m *Model) build(a *Adapter) (*phi3.Tuning, error) {
 	t := &phi3.Tuning{Layers: make([]phi3.LayerTuning, m.cfg.Layers)}
 	used := 0
 	for i := range t.Layers {
@@ -93,26 +118,33 @@ func (m *Model) Attach(a *Adapter) error {
 			used++
 			out, in := m.linearShape(target)
 			if f.Out != out || f.In != in {
-				return fmt.Errorf("qlora: adapter for %s is [%d,%d], the model's linear [%d,%d]", LinearName(i, target), f.Out, f.In, out, in)
+				return nil, fmt.Errorf("qlora: adapter for %s is [%d,%d], the model's linear [%d,%d]", LinearName(i, target), f.Out, f.In, out, in)
 			}
 			setPair(&t.Layers[i], target, m.uploadPair(f, site(i, target)))
 		}
 	}
 	if used != len(a.Factors) {
-		return fmt.Errorf("qlora: %d of the adapter's %d linears are not in this model of %d layers", len(a.Factors)-used, len(a.Factors), m.cfg.Layers)
+		return nil, fmt.Errorf("qlora: %d of the adapter's %d linears are not in this model of %d layers", len(a.Factors)-used, len(a.Factors), m.cfg.Layers)
 	}
-	if err := m.attachGates(t, a.Gates); err != nil {
-		return err
-	}
-	m.tuning = t
-	return m.dev.Sync()
+	return t, m.attachGates(t, a.Gates)
 }
 
-// Detach returns the model to its base weights.
+// Detach returns the model to its base weights and frees the adapter's memory,
+// unless something else was allocated on the model since Attach and still is: a
+// Trainer, a Backbone, or the rotary table for a longer text than before. Then
+// the memory stays until Close.
 func (m *Model) Detach() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.tuning = nil
+	m.detach()
+}
+
+func (m *Model) detach() {
+	u := m.use
+	m.use, m.tuning = nil, nil
+	if u != nil && u.held == m.held && u.size == m.net.Positions() {
+		m.dev.Release(u.mark)
+	}
 }
 
 func (m *Model) uploadPair(f Factor, site uint32) *phi3.Pair {

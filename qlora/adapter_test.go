@@ -147,3 +147,23 @@ func maxDiff(a, b []float64) float64 {
 	}
 	return d
 }
+
+// TestDetachFreesMemory: the device stands where it stood, after a failed Attach
+// and after a second one without Detach too.
+func TestDetachFreesMemory(t *testing.T) {
+	m := loadModel(t, "testdata/phi3-mini-gqa", "f32")
+	a := randomAdapter(m, 2, 0)
+	mark := m.dev.Mark()
+	m.dev.Release(mark)
+	for range 3 {
+		require.NoError(t, m.Attach(a))
+		require.NoError(t, m.Attach(a))
+		m.Detach()
+		m.Detach()
+		bad := *a
+		bad.Gates = &so8t.Gates{Layers: [][]float32{{1}}}
+		require.Error(t, m.Attach(&bad))
+		require.Equal(t, mark, m.dev.Mark())
+		m.dev.Release(mark)
+	}
+}

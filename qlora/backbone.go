@@ -56,6 +56,7 @@ func NewBackbone(m *Model, o BackboneOptions) (*Backbone, error) {
 		return nil, &OptionError{"max_tokens", o.MaxTokens, fmt.Sprintf("1 to batch_tokens (%d)", o.BatchTokens)}
 	}
 	m.net.Fit(o.MaxTokens)
+	m.held++
 	d := m.dev
 	b := &Backbone{m: m, opts: o, tr: newTrainable(m, o.Options)}
 	b.pass = m.net.NewPass(o.BatchTokens, phi3.Train, b.tr.tuning)

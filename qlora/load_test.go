@@ -134,6 +134,13 @@ func TestLoadErrorsNamePlaceAndRemedy(t *testing.T) {
 			want:   []string{oneName, "missing", "config.json", "from one model"},
 			is:     as[*phi3.MissingError],
 		},
+		"tensors beyond config.json": {
+			damage: func(t *testing.T, dir string) {
+				editFile(t, filepath.Join(dir, "config.json"), replaced(`"num_hidden_layers": 2`, `"num_hidden_layers": 1`))
+			},
+			want: []string{"model.layers.1.", "no place", "from one model"},
+			is:   as[*phi3.ExtraError],
+		},
 		"wrong shape": {
 			change: changed(oneName, func(s []int, v []float32) ([]int, []float32) { return []int{s[1], s[0]}, v }),
 			want:   []string{oneName, "[128 384]", "[384 128]", "config.json", "from one model"},

@@ -103,6 +103,8 @@ type Model struct {
 	cfg         *hfconfig.Config
 	opts        LoadOptions
 	tuning      *phi3.Tuning // attached adapter, nil for none
+	use         *attached
+	held        int // trainers and backbones that have memory on the device
 	env         Env
 	fingerprint string // of the base weights
 }

@@ -74,7 +74,7 @@ func TestLoadOptionsValidate(t *testing.T) {
 	require.NoError(t, DefaultLoadOptions().Validate())
 	for name, change := range map[string]func(*LoadOptions){
 		"weights":      func(o *LoadOptions) { o.Weights = "int4" },
-		"embeddings":   func(o *LoadOptions) { o.Embeddings = "int8" },
+		"embeddings":   func(o *LoadOptions) { o.Embeddings = "nf4" },
 		"block_tokens": func(o *LoadOptions) { o.BlockTokens = 0 },
 	} {
 		o := DefaultLoadOptions()

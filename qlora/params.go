@@ -40,18 +40,22 @@ func newTrainable(m *Model, o Options) *trainable {
 		fused, _ := fusedTarget(name)
 		targets[fused] = true
 	}
+	var a []float32 // reused: of all linears together it would be as much as the adapters
 	for i := range t.tuning.Layers {
 		for _, target := range Targets() {
 			if !targets[target] {
 				continue
 			}
 			out, in := m.linearShape(target)
-			a := make([]float32, o.Rank*in)
+			if cap(a) < o.Rank*in {
+				a = make([]float32, o.Rank*in)
+			}
+			a = a[:o.Rank*in]
 			bound := 1 / math.Sqrt(float64(in))
 			for j := range a {
 				a[j] = float32((2*rng.Float64() - 1) * bound)
 			}
-			t.addPair(i, target, a, make([]float32, out*o.Rank))
+			t.addPair(i, target, a, out*o.Rank)
 		}
 		if o.SO8T.Enabled {
 			_, in := m.linearShape(OProj)
@@ -61,9 +65,11 @@ func newTrainable(m *Model, o Options) *trainable {
 	return t
 }
 
-func (t *trainable) addPair(layer int, target string, a, b []float32) {
+// addPair adds an adapter; B has b elements.
+func (t *trainable) addPair(layer int, target string, a []float32, b int) {
 	name := LinearName(layer, target)
-	pa := t.add(name+".lora_A", a, float32(t.opts.WeightDecay), 1)
+	pa := t.add(name+".lora_A", len(a), float32(t.opts.WeightDecay), 1)
+	t.m.dev.Upload(pa.p, a)
 	pb := t.add(name+".lora_B", b, float32(t.opts.WeightDecay), float32(t.opts.LoRAPlus))
 	setPair(&t.tuning.Layers[layer], target, &phi3.Pair{
 		Adapter: compute.Adapter{
@@ -76,14 +82,14 @@ func (t *trainable) addPair(layer int, target string, a, b []float32) {
 
 func (t *trainable) addGate(layer, n int) {
 	name := LinearName(layer, OProj) + ".so8t.theta"
-	p := t.add(name, make([]float32, n), 0, float32(t.opts.SO8T.LRScale))
+	p := t.add(name, n, 0, float32(t.opts.SO8T.LRScale))
 	t.tuning.Layers[layer].Gate = phi3.NewGate(t.m.dev, p.p, p.g)
 }
 
-func (t *trainable) add(name string, v []float32, decay, lrScale float32) param {
-	d, n := t.m.dev, len(v)
+// add adds a parameter of n zeros.
+func (t *trainable) add(name string, n int, decay, lrScale float32) param {
+	d := t.m.dev
 	p := param{name: name, p: d.Alloc(compute.F32, n), g: d.Alloc(compute.F32, n)}
-	d.Upload(p.p, v)
 	p.adam = compute.Adam{
 		Beta1: float32(t.opts.Beta1), Beta2: float32(t.opts.Beta2), Eps: float32(t.opts.Epsilon),
 		WeightDecay: decay, LRScale: lrScale,

@@ -27,15 +27,19 @@ func learningRate(o Options, step, total int) float64 {
 	return o.LearningRate
 }
 
-// petLambda is the weight of the PET term at a step.
+// petLambda is the weight of the PET term at a step. Phases end at whole steps,
+// shares rounded down as so8t.Schedule does; shares of 1 cover every step.
 func petLambda(o PETOptions, step, total int) float64 {
 	if !o.Enabled {
 		return 0
 	}
-	end := 0.0
+	end := 0
 	for i, share := range o.Phase {
-		end += share
-		if float64(step) < math.Round(end*float64(total)) {
+		end += int(share * float64(total))
+		if i == 2 && o.Phase[0]+o.Phase[1]+o.Phase[2] > 1-1e-9 {
+			end = total
+		}
+		if step < end {
 			return o.Lambda[i]
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/borea-go/borea/so8t"
 )
 
 func TestLearningRate(t *testing.T) {
@@ -50,6 +52,9 @@ func TestPETPhases(t *testing.T) {
 	}
 	require.Equal(t, []float64{0.01, 0.01, 0.05, 0.05, 0.05, 0.05, 0.1, 0.1, 0.1, 0.1}, series(10))
 	for total := 1; total <= 100; total++ {
+		for step := range total {
+			require.Equal(t, so8t.DefaultSchedule().At(step, total), petLambda(o, step, total), "step %d of %d", step, total)
+		}
 		require.NotContains(t, series(total), 0.0, "shares of 1 cover every one of %d steps", total)
 	}
 	o.Phase = [3]float64{0.7, 0.2, 0.1} // sums to just below 1

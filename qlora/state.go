@@ -124,7 +124,9 @@ func (t *Trainer) saveIfDue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return t.tolerate(t.store.SaveAsync(ctx, st))
+	t.collect(t.store.SaveAsync(context.WithoutCancel(ctx), st))
+	t.saving = true
+	return nil
 }
 
 // saveNow writes a checkpoint of the current step and waits for it.
@@ -132,9 +134,7 @@ func (t *Trainer) saveNow(ctx context.Context) error {
 	if t.store == nil {
 		return nil
 	}
-	if err := t.tolerate(t.store.Wait()); err != nil {
-		return err
-	}
+	t.collect(t.store.Wait())
 	st, err := t.snapshot()
 	if err != nil {
 		return err
@@ -146,16 +146,18 @@ func (t *Trainer) saveNow(ctx context.Context) error {
 	return nil
 }
 
-// tolerate notes a failed save and lets training go on: the earlier
-// checkpoints are untouched, and the final save reports what still fails.
-func (t *Trainer) tolerate(err error) error {
-	if err == nil {
+// collect notes how the background save before ended, if there was one. A failed
+// one lets training go on: the earlier checkpoints are untouched, and the final
+// save reports what still fails.
+func (t *Trainer) collect(err error) {
+	switch {
+	case err != nil:
+		t.rep.SaveErrors = append(t.rep.SaveErrors, err.Error())
+		t.env.log().Error("checkpoint not saved; training goes on", "step", t.step, "error", err)
+	case t.saving:
 		t.rep.Saves++
-		return nil
 	}
-	t.rep.SaveErrors = append(t.rep.SaveErrors, err.Error())
-	t.env.log().Error("checkpoint not saved; training goes on", "step", t.step, "error", err)
-	return nil
+	t.saving = false
 }
 
 // snapshot copies the whole state to host memory.

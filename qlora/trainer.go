@@ -49,22 +49,23 @@ type TrainReport struct {
 	LastLoss    float64     `json:"last_loss"`
 	Evals       []EvalPoint `json:"evals"`
 	Parameters  int         `json:"parameters"`
-	Saves       int         `json:"saves"`
+	Saves       int         `json:"saves"` // checkpoints known to be written
 	SaveErrors  []string    `json:"save_errors,omitempty"`
 }
 
 // Trainer fine-tunes adapters over a frozen model.
 type Trainer struct {
-	m     *Model
-	opts  Options
-	dirs  Dirs
-	env   Env
-	tr    *trainable
-	pass  *phi3.Pass
-	plan  *plan
-	store *checkpoint.Store
-	log   *trainLog
-	rep   TrainReport
+	saving bool // a background save was begun and its end is not known yet
+	m      *Model
+	opts   Options
+	dirs   Dirs
+	env    Env
+	tr     *trainable
+	pass   *phi3.Pass
+	plan   *plan
+	store  *checkpoint.Store
+	log    *trainLog
+	rep    TrainReport
 
 	random, hyper, acc, petCoef, petLoss compute.Buffer
 	step                                 int
@@ -80,8 +81,12 @@ func NewTrainer(m *Model, opts Options, dirs Dirs, env Env) (*Trainer, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
+	if opts.MaxLength > m.cfg.MaxPosition {
+		return nil, &OptionError{"max_length", opts.MaxLength, fmt.Sprintf("at most %d, the longest the model takes", m.cfg.MaxPosition)}
+	}
 	t := &Trainer{m: m, opts: opts, dirs: dirs, env: env}
 	m.net.Fit(opts.MaxLength)
+	m.held++
 	d := m.dev
 	t.mark = d.Mark()
 	t.tr = newTrainable(m, opts)
@@ -99,6 +104,7 @@ func NewTrainer(m *Model, opts Options, dirs Dirs, env Env) (*Trainer, error) {
 // Close frees the trainer's device memory, and with it everything allocated on
 // the model since NewTrainer.
 func (t *Trainer) Close() error {
+	t.m.held--
 	t.m.dev.Release(t.mark)
 	return t.m.dev.Sync()
 }

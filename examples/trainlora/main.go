@@ -60,6 +60,18 @@ func run() error {
 			fmt.Fprintf(os.Stderr, "step %d of %d: loss %.4f\n", p.Done, p.Total, p.Loss)
 		}
 	}}
+	if *dir == "" {
+		if *dir, err = qlora.FindBundledModel(); err != nil {
+			return err
+		}
+	}
+	if cfg.Load.Device == "cpu" {
+		plan, err := qlora.PredictMemory(os.DirFS(*dir), cfg.Load, cfg.Training)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(os.Stderr, "memory:", plan)
+	}
 	m, err := qlora.OpenWithAdapter(ctx, *dir, "", cfg.Load, env)
 	if err != nil {
 		return err

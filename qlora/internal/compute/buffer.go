@@ -58,7 +58,8 @@ var (
 )
 
 // RowSource fills dst with whole rows of a matrix, starting at row first;
-// len(dst) is a multiple of the row length.
+// len(dst) is a multiple of the row length. A device may call it from several
+// goroutines at once, for rows that do not overlap.
 type RowSource func(first int, dst []float32) error
 
 // Weight is a frozen matrix [Rows, Cols] = [out, in] in device memory.

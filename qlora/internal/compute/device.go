@@ -23,7 +23,7 @@ type memory interface {
 	// Mark and Release free, in one go, everything allocated since the mark.
 	Mark() int
 	Release(mark int)
-	// Weight stores a matrix in format f, reading rows in order.
+	// Weight stores a matrix in format f, reading each row once.
 	Weight(f Format, rows, cols int, src RowSource) (Weight, error)
 	// Activation allocates [n, cols] with codes if a weight of format f wants them.
 	Activation(f Format, n, cols int) Activation

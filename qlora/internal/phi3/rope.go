@@ -37,6 +37,9 @@ func (m *Model) Fit(n int) {
 	m.rope = newRopeTable(m.Dev, m.Config, size)
 }
 
+// Positions returns how many positions the rotary table has.
+func (m *Model) Positions() int { return m.rope.size }
+
 func newRopeTable(dev compute.Device, cfg *hfconfig.Config, size int) ropeTable {
 	t := ropeTable{short: size, size: size}
 	var cos, sin []float32

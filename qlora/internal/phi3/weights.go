@@ -2,8 +2,10 @@ package phi3
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/borea-go/borea/checkpoint/safetensors"
 	"github.com/borea-go/borea/internal/hfconfig"
@@ -62,10 +64,34 @@ func (e *ValueError) Error() string {
 	return fmt.Sprintf("tensor %s holds %v at element %d; the file is damaged or its training diverged", e.Tensor, e.Value, e.Index)
 }
 
+// ExtraError reports tensors that config.json has no place for.
+type ExtraError struct{ Tensors []string }
+
+// Error implements error.
+func (e *ExtraError) Error() string {
+	return fmt.Sprintf("the model directory holds %d tensors that config.json has no place for, the first is %s; take weights and config.json from one model", len(e.Tensors), e.Tensors[0])
+}
+
+// extra lists the tensors that were not asked for. A head beside tied embeddings
+// and tables of rotary frequencies, which old files hold, are known and unused.
+func (l *loader) extra(tied bool) error {
+	var names []string
+	for _, info := range l.src.Tensors() {
+		known := l.used[info.Name] || tied && info.Name == "lm_head.weight" || strings.HasSuffix(info.Name, ".rotary_emb.inv_freq")
+		if !known {
+			names = append(names, info.Name)
+		}
+	}
+	if names == nil {
+		return nil
+	}
+	return &ExtraError{names}
+}
+
 // Load reads every tensor of the model onto the device. progress, which may be
 // nil, is called with tensors done and in all.
 func Load(ctx context.Context, dev compute.Device, cfg *hfconfig.Config, src *safetensors.Model, f Formats, progress func(done, total int)) (*Model, error) {
-	l := &loader{ctx: ctx, dev: dev, src: src, total: 3 + 6*cfg.Layers, progress: progress}
+	l := &loader{ctx: ctx, dev: dev, src: src, total: 3 + 6*cfg.Layers, progress: progress, used: map[string]bool{}}
 	m := &Model{Dev: dev, Config: cfg, format: f.Linear}
 	m.Embed = l.matrix("model.embed_tokens.weight", f.Embed, cfg.VocabSize, cfg.HiddenSize)
 	for i := range cfg.Layers {
@@ -77,9 +103,35 @@ func Load(ctx context.Context, dev compute.Device, cfg *hfconfig.Config, src *sa
 		m.Head = l.matrix("lm_head.weight", f.Embed, cfg.VocabSize, cfg.HiddenSize)
 	}
 	if l.err == nil {
+		l.err = l.extra(cfg.TieWordEmbeddings)
+	}
+	if l.err == nil {
 		l.err = dev.Sync()
 	}
 	return m, l.err
+}
+
+// Outline allocates what Load does and fills nothing: for devices that count.
+func Outline(dev compute.Device, cfg *hfconfig.Config, f Formats) *Model {
+	m := &Model{Dev: dev, Config: cfg, format: f.Linear}
+	matrix := func(f compute.Format, rows, cols int) compute.Weight {
+		w, _ := dev.Weight(f, rows, cols, nil)
+		return w
+	}
+	c, h := cfg.HiddenSize, headsOf(cfg)
+	m.Embed = matrix(f.Embed, cfg.VocabSize, c)
+	for range cfg.Layers {
+		m.layers = append(m.layers, layer{
+			inNorm: dev.Alloc(compute.F32, c), postNorm: dev.Alloc(compute.F32, c),
+			qkv: matrix(f.Linear, h.QKV(), c), o: matrix(f.Linear, c, h.H*h.D),
+			gateUp: matrix(f.Linear, 2*cfg.IntermediateSize, c), down: matrix(f.Linear, c, cfg.IntermediateSize),
+		})
+	}
+	m.norm, m.Head = dev.Alloc(compute.F32, c), m.Embed
+	if !cfg.TieWordEmbeddings {
+		m.Head = matrix(f.Embed, cfg.VocabSize, c)
+	}
+	return m
 }
 
 // loader keeps the first error, so that loading reads as a list of tensors.
@@ -89,6 +141,8 @@ type loader struct {
 	src         *safetensors.Model
 	done, total int
 	progress    func(done, total int)
+	used        map[string]bool
+	raw         []byte // of a few rows, reused: garbage of the file's size would double the heap
 	err         error
 }
 
@@ -117,6 +171,7 @@ func (l *loader) check(name string, want ...int) bool {
 	if l.err != nil {
 		return false
 	}
+	l.used[name] = true
 	info, ok := l.src.Info(name)
 	if !ok {
 		l.err = &MissingError{Tensor: name}
@@ -166,11 +221,34 @@ func (l *loader) matrix(name string, f compute.Format, rows, cols int) compute.W
 
 // read fetches elements from first on and refuses any that is not finite.
 func (l *loader) read(name string, first int, dst []float32) error {
-	if err := l.src.ReadFloat32(name, first, dst); err != nil {
+	if err := l.fetch(name, first, dst); err != nil {
 		return err
 	}
 	if i := safetensors.FirstNotFinite(dst); i >= 0 {
 		return &ValueError{Tensor: name, Index: first + i, Value: dst[i]}
+	}
+	return nil
+}
+
+// fetch is ReadFloat32 of the source with memory of its own for bfloat16.
+func (l *loader) fetch(name string, first int, dst []float32) error {
+	info, _ := l.src.Info(name)
+	if info.DType != "BF16" {
+		return l.src.ReadFloat32(name, first, dst)
+	}
+	sec, err := l.src.Section(name)
+	if err != nil {
+		return err
+	}
+	if len(l.raw) < 2*len(dst) {
+		l.raw = make([]byte, 2*len(dst))
+	}
+	raw := l.raw[:2*len(dst)]
+	if n, err := sec.ReadAt(raw, 2*int64(first)); n < len(raw) {
+		return fmt.Errorf("%s: tensor %s at byte %d: %w", l.src.Shard(name), name, 2*first+n, err)
+	}
+	for i := range dst {
+		dst[i] = safetensors.FromBF16(binary.LittleEndian.Uint16(raw[2*i:]))
 	}
 	return nil
 }

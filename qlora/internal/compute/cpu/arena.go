@@ -1,13 +1,11 @@
 package cpu
 
-import (
-	"slices"
-	"unsafe"
-)
+import "slices"
 
 // arena gives memory in a stack: release rewinds it. Slabs are kept, so that a
-// loop of mark, allocate, release settles without the garbage collector.
+// loop of mark, allocate, release settles without asking the system.
 type arena struct {
+	pages *pages
 	slabs [][]float32
 	slab  int // the one in use
 	used  int // floats used of it
@@ -28,30 +26,28 @@ const (
 	slabFloats = 1 << 20 // 4 MiB
 )
 
-// alignedFloats returns n zeroed floats that start on a cache line.
-func alignedFloats(n int) []float32 {
-	raw := make([]float32, n+lineFloats)
-	skip := (64 - uintptr(unsafe.Pointer(unsafe.SliceData(raw)))%64) % 64 / 4
-	return raw[skip : int(skip)+n : int(skip)+n]
-}
-
 // take returns zeroed memory for n floats.
-func (a *arena) take(n int) []float32 {
+func (a *arena) take(n int) ([]float32, error) {
 	n = (n + lineFloats - 1) &^ (lineFloats - 1)
 	for a.slab == len(a.slabs) || a.used+n > len(a.slabs[a.slab]) {
 		switch {
 		case a.slab == len(a.slabs):
-			a.slabs = append(a.slabs, alignedFloats(max(n, slabFloats)))
+			s, err := taken[float32](a.pages, max(n, slabFloats))
+			if err != nil {
+				return nil, err
+			}
+			a.slabs = append(a.slabs, s)
 		case a.used > 0:
 			a.slab, a.used = a.slab+1, 0
 		default: // free and too small: sizes that keep growing must not pile up
+			dropped(a.pages, a.slabs[a.slab])
 			a.slabs = slices.Delete(a.slabs, a.slab, a.slab+1)
 		}
 	}
 	m := a.slabs[a.slab][a.used : a.used+n : a.used+n]
 	a.used += n
 	clear(m)
-	return m
+	return m, nil
 }
 
 // mark returns a point to release to.

@@ -148,12 +148,18 @@ func TestNaNStaysNaN(t *testing.T) {
 // TestGrowingAllocationsDoNotPileUp: a loop of mark, allocate a little more than
 // last time, release must settle at the largest size.
 func TestGrowingAllocationsDoNotPileUp(t *testing.T) {
-	var a arena
-	a.take(100)
+	a := arena{pages: newPages()}
+	defer a.pages.close()
+	take := func(n int) {
+		if _, err := a.take(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	take(100)
 	for n := slabFloats; n < 2*slabFloats; n += slabFloats / 16 {
 		m := a.mark()
 		for range 3 {
-			a.take(n)
+			take(n)
 		}
 		if !a.release(m) {
 			t.Fatal("mark lost")
@@ -162,6 +168,9 @@ func TestGrowingAllocationsDoNotPileUp(t *testing.T) {
 	total := 0
 	for _, s := range a.slabs {
 		total += len(s)
+	}
+	if int64(4*total) != a.pages.bytes {
+		t.Errorf("%d bytes held, the slabs have %d", a.pages.bytes, 4*total)
 	}
 	if total > 8*slabFloats {
 		t.Errorf("%d floats held, three of %d in use at most", total, 2*slabFloats)

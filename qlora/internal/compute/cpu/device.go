@@ -32,6 +32,7 @@ func (o Options) Validate() error {
 // Device implements compute.Device.
 type Device struct {
 	kern    kernels
+	pages   *pages
 	pool    pool
 	arena   arena
 	err     error
@@ -50,7 +51,10 @@ func New(o Options) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Device{kern: k, pool: newPool(o.Workers)}, nil
+	mem := newPages()
+	d := &Device{kern: k, pages: mem, pool: newPool(o.Workers, mem), arena: arena{pages: mem}, scratch: scratch{pages: mem}}
+	mem.watch(d)
+	return d, nil
 }
 
 // Paths returns the paths that this processor can run, the best one first.
@@ -92,7 +96,9 @@ func (d *Device) Close() error {
 		return nil
 	}
 	err := d.Sync()
-	*d = Device{kern: d.kern, pool: newPool(1), err: errClosed, closed: true}
+	d.pages.close()
+	none := newPages()
+	*d = Device{kern: d.kern, pages: none, pool: newPool(1, none), err: errClosed, closed: true}
 	return err
 }
 

@@ -61,7 +61,12 @@ func (d *Device) Alloc(t compute.Type, n int) compute.Buffer {
 		return b
 	}
 	d.arena.live = append(d.arena.live, reg)
-	mem := d.arena.take((n*t.Size() + 3) / 4)
+	mem, err := d.arena.take((n*t.Size() + 3) / 4)
+	if err != nil {
+		d.fail(err)
+		reg.released, b.n = true, 0
+		return b
+	}
 	p := unsafe.Pointer(unsafe.SliceData(mem))
 	switch t {
 	case compute.F32:

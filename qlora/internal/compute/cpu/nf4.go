@@ -23,10 +23,12 @@ type nf4 struct {
 	blocks int // of a row
 }
 
-func newNF4(rows, cols int) *nf4 {
-	m := &nf4{bytes: (cols + 1) / 2, blocks: (cols + nf4Block - 1) / nf4Block}
-	m.codes, m.absmax = make([]uint8, rows*m.bytes), make([]float32, rows*m.blocks)
-	return m
+func newNF4(p *pages, rows, cols int) (m *nf4, err error) {
+	m = &nf4{bytes: (cols + 1) / 2, blocks: (cols + nf4Block - 1) / nf4Block}
+	if m.codes, err = taken[uint8](p, rows*m.bytes); err == nil {
+		m.absmax, err = taken[float32](p, rows*m.blocks)
+	}
+	return m, err
 }
 
 // store quantises row r: the level nearest to x/absmax, the lower of two.

@@ -12,10 +12,10 @@ type pool struct{ workers []*worker }
 // worker owns scratch memory that survives between operations.
 type worker struct{ scratch scratch }
 
-func newPool(n int) pool {
+func newPool(n int, mem *pages) pool {
 	p := pool{workers: make([]*worker, n)}
 	for i := range p.workers {
-		p.workers[i] = &worker{}
+		p.workers[i] = &worker{scratch{pages: mem}}
 	}
 	return p
 }
@@ -56,10 +56,11 @@ func (p pool) rows(n, cost int, f func(w *worker, lo, hi int)) {
 // scratch hands out numbered regions that grow and are reused; their content is
 // undefined.
 type scratch struct {
-	f [slots][]float32
-	q []int8
-	u []uint8
-	i []int32
+	pages *pages
+	f     [slots][]float32
+	q     []int8
+	u     []uint8
+	i     []int32
 }
 
 // The regions of scratch.
@@ -85,33 +86,27 @@ const (
 )
 
 // floats returns region slot with n elements.
-func (s *scratch) floats(slot, n int) []float32 {
-	if cap(s.f[slot]) < n {
-		s.f[slot] = alignedFloats(n)
-	}
-	return s.f[slot][:n]
-}
+func (s *scratch) floats(slot, n int) []float32 { return grow(s.pages, &s.f[slot], n) }
 
 // bytes returns the int8 region with n elements.
-func (s *scratch) bytes(n int) []int8 {
-	if cap(s.q) < n {
-		s.q = make([]int8, n)
-	}
-	return s.q[:n]
-}
+func (s *scratch) bytes(n int) []int8 { return grow(s.pages, &s.q, n) }
 
 // raised returns the uint8 region with n elements.
-func (s *scratch) raised(n int) []uint8 {
-	if cap(s.u) < n {
-		s.u = make([]uint8, n)
-	}
-	return s.u[:n]
-}
+func (s *scratch) raised(n int) []uint8 { return grow(s.pages, &s.u, n) }
 
 // ints returns the int32 region with n elements.
-func (s *scratch) ints(n int) []int32 {
-	if cap(s.i) < n {
-		s.i = make([]int32, n)
+func (s *scratch) ints(n int) []int32 { return grow(s.pages, &s.i, n) }
+
+// grow gives a region n elements. Without memory from the system it falls back
+// on the heap, whose failure no operation could report either.
+func grow[T any](p *pages, region *[]T, n int) []T {
+	if cap(*region) < n {
+		dropped(p, *region)
+		mem, err := taken[T](p, n)
+		if err != nil {
+			mem = make([]T, n)
+		}
+		*region = mem
 	}
-	return s.i[:n]
+	return (*region)[:n]
 }

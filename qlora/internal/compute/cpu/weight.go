@@ -50,17 +50,8 @@ func (d *Device) Weight(f compute.Format, rows, cols int, src compute.RowSource)
 		return nil, fmt.Errorf("cpu: weight of %d rows and %d columns", rows, cols)
 	}
 	w := &weight{owner: d, rows: rows, cols: cols, format: f}
-	switch f {
-	case compute.FormatF32:
-		w.f = alignedFloats(rows * cols)
-	case compute.FormatBF16:
-		w.h = make([]uint16, rows*cols)
-	case compute.FormatInt8, compute.FormatInt8W:
-		w.q, w.scale, w.sum = make([]int8, rows*cols), make([]float32, rows), make([]int32, rows)
-	case compute.FormatNF4:
-		w.n = newNF4(rows, cols)
-	default:
-		return nil, fmt.Errorf("cpu: weight format %s: %w", f, compute.ErrUnsupported)
+	if err := w.take(d.pages); err != nil {
+		return nil, err
 	}
 	buf := make([]float32, min(rows, loadRows)*cols)
 	for r := 0; r < rows; r += loadRows {
@@ -68,13 +59,31 @@ func (d *Device) Weight(f compute.Format, rows, cols int, src compute.RowSource)
 		if err := src(r, part); err != nil {
 			return nil, err
 		}
-		w.store(r, part)
+		w.store(d.kern, r, part)
 	}
 	return w, nil
 }
 
+// take gives w its memory.
+func (w *weight) take(p *pages) (err error) {
+	switch w.format {
+	case compute.FormatF32:
+		w.f, err = taken[float32](p, w.rows*w.cols)
+	case compute.FormatBF16:
+		w.h, err = taken[uint16](p, w.rows*w.cols)
+	case compute.FormatInt8, compute.FormatInt8W:
+		w.scale, w.sum = make([]float32, w.rows), make([]int32, w.rows)
+		w.q, err = taken[int8](p, w.rows*w.cols)
+	case compute.FormatNF4:
+		w.n, err = newNF4(p, w.rows, w.cols)
+	default:
+		return fmt.Errorf("cpu: weight format %s: %w", w.format, compute.ErrUnsupported)
+	}
+	return err
+}
+
 // store converts whole rows from row first on.
-func (w *weight) store(first int, src []float32) {
+func (w *weight) store(k kernels, first int, src []float32) {
 	off := first * w.cols
 	switch {
 	case w.f != nil:
@@ -90,7 +99,7 @@ func (w *weight) store(first int, src []float32) {
 	default:
 		for i := 0; i < len(src); i += w.cols {
 			r, q := first+i/w.cols, w.q[off+i:off+i+w.cols]
-			w.scale[r] = quantiseGo(q, src[i:i+w.cols])
+			w.scale[r] = k.quantise(q, src[i:i+w.cols])
 			for _, v := range q {
 				w.sum[r] += int32(v)
 			}

@@ -73,19 +73,15 @@ type pool struct {
 	blocks []block
 }
 
-const poolBlock = 64 << 20
-
+// take fills what the rounding to granules left of earlier blocks, else gets a
+// block of its own.
 func (p *pool) take(n int) (uint64, error) {
 	for i := range p.blocks {
 		if at := p.blocks[i].fit(n); at != 0 {
 			return at, nil
 		}
 	}
-	size := n
-	if n >= granule { // small pieces share a block, and fill what large ones leave
-		size = max(n, min(poolBlock, 4*n))
-	}
-	at, size, err := p.mem.alloc(size)
+	at, size, err := p.mem.alloc(n)
 	if err != nil {
 		return 0, err
 	}
@@ -120,12 +116,17 @@ type region struct {
 	released bool
 }
 
-const arenaBlock = 8 << 20
+// Pieces below smallPiece share blocks: rounded to granules of their own they would
+// waste a good part.
+const (
+	arenaBlock = 64 << 20
+	smallPiece = 6 << 20
+)
 
 // take returns n bytes.
 func (a *arena) take(n int) (uint64, error) {
-	s, size := &a.large, n+align
-	if n < arenaBlock/4 {
+	s, size := &a.large, max(n, align)
+	if n < smallPiece {
 		s, size = &a.small, arenaBlock
 		if s.live > 0 {
 			if p := s.blocks[s.live-1].fit(n); p != 0 {

@@ -227,6 +227,72 @@ extern "C" __global__ void __launch_bounds__(256) mma_reduce_bf16(bf16 *c, const
 	reduce(c, part, n, split, alpha, add);
 }
 
+// mma_narrow: part[z] = A Bᵀ over a part of the depth, n ≤ 64. The product reads A
+// once and computes little: tiles of 128 × 64, three stages of 128 bytes of depth,
+// so that much of A is in flight. Grid (⌈m/128⌉, 1, split), 72 KiB of shared memory.
+enum { narrowStage = (128 + 64) * 128, narrowStages = 3 };
+
+__device__ __forceinline__ void narrowFetch(u32 to, const bf16 *p, i64 ld, int first, int rows, int count, int k0, int k1) {
+	for (int e = threadIdx.x; e < count * 8; e += 256) {
+		int r = e / 8, c = e % 8, k = k0 + c * 8;
+		bool ok = first + r < rows && k < k1;
+		copy16(to + r * 128 + ((c ^ (r & 7)) << 4), ok ? p + (first + r) * ld + k : p, ok);
+	}
+}
+
+extern "C" __global__ void __launch_bounds__(256) mma_narrow(float *part, const bf16 *a, i64 lda, const bf16 *b, i64 ldb, int m, int n, int k) {
+	extern __shared__ __align__(128) char raw[];
+	u32 mem = (u32)__cvta_generic_to_shared(raw);
+	int i0 = blockIdx.x * 128, warp = threadIdx.x / 32, lane = threadIdx.x % 32, r0 = warp % 4 * 32, c0 = warp / 4 * 32;
+	int per = ((k + 63) / 64 + gridDim.z - 1) / gridDim.z * 64, begin = min(k, (int)blockIdx.z * per), end = min(k, begin + per), next = begin;
+	float acc[2][4][4] = {};
+	for (int s = 0; s < narrowStages - 1; s++, next += 64) {
+		if (next < end) {
+			narrowFetch(mem + s * narrowStage, a, lda, i0, m, 128, next, end);
+			narrowFetch(mem + s * narrowStage + 128 * 128, b, ldb, 0, n, 64, next, end);
+		}
+		asm volatile("cp.async.commit_group;");
+	}
+	for (int at = begin, stage = 0; at < end; at += 64, stage = (stage + 1) % narrowStages) {
+		asm volatile("cp.async.wait_group %0;" ::"n"(narrowStages - 2));
+		__syncthreads();
+		if (next < end) {
+			u32 to = mem + (stage + narrowStages - 1) % narrowStages * narrowStage;
+			narrowFetch(to, a, lda, i0, m, 128, next, end);
+			narrowFetch(to + 128 * 128, b, ldb, 0, n, 64, next, end);
+		}
+		next += 64;
+		asm volatile("cp.async.commit_group;");
+		u32 x = mem + stage * narrowStage, y = x + 128 * 128;
+		int in = lane % 8, one = lane / 8 % 2, two = lane / 16;
+#pragma unroll
+		for (int s = 0; s < 4; s++) {
+			u32 av[2][4], bv[2][4];
+#pragma unroll
+			for (int i = 0; i < 2; i++) {
+				int row = r0 + i * 16 + one * 8 + in, c = s * 2 + two;
+				ldmatrix(av[i], x + row * 128 + ((c ^ (row & 7)) << 4));
+				row = c0 + i * 16 + two * 8 + in, c = s * 2 + one;
+				ldmatrix(bv[i], y + row * 128 + ((c ^ (row & 7)) << 4));
+			}
+#pragma unroll
+			for (int i = 0; i < 2; i++)
+#pragma unroll
+				for (int j = 0; j < 4; j++) mma(acc[i][j], av[i], bv[j / 2][j % 2 * 2], bv[j / 2][j % 2 * 2 + 1]);
+		}
+	}
+	float *to = part + (i64)blockIdx.z * m * n;
+#pragma unroll
+	for (int i = 0; i < 2; i++)
+#pragma unroll
+		for (int j = 0; j < 4; j++)
+#pragma unroll
+			for (int h = 0; h < 2; h++) {
+				int r = i0 + r0 + i * 16 + h * 8 + lane / 4, c = c0 + j * 8 + lane % 4 * 2;
+				if (r < m && c < n) *(float2 *)(to + (i64)r * n + c) = make_float2(acc[i][j][2 * h], acc[i][j][2 * h + 1]);
+			}
+}
+
 #define INT8(T, suffix)                                                                                                                                                    \
 	extern "C" __global__ void __launch_bounds__(256) mma_i8_##suffix(T *c, i64 ldc, const signed char *a, const signed char *b, const float *sa, const float *sb, const bf16 *u, \
 																 const bf16 *v, int r, const T *residual, int m, int n, int k) {                                               \

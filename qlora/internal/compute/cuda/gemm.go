@@ -26,7 +26,7 @@ func (d *Device) productNT(p left, w uint64) {
 	switch {
 	case d.real == compute.F32 || !aligned(p.y, p.x, w, p.u, p.v) || p.k%8 != 0 || p.ld%8 != 0 || p.r%8 != 0:
 		d.plain(p, w, p.k, 1)
-	case p.n <= 128 && p.n%8 == 0 && p.r == 0 && p.residual == 0 && p.typ == compute.BF16:
+	case p.n <= 64 && p.n%8 == 0 && p.r == 0 && p.residual == 0 && p.typ == compute.BF16:
 		d.narrow(p, w)
 	case d.hopper && p.n%8 == 0 && p.r <= 64:
 		d.hopperNT(p, w)
@@ -125,16 +125,14 @@ func (d *Device) split(m, n, k int) int {
 // so that only a cut of the depth gives every multiprocessor work.
 func (d *Device) narrow(p left, w uint64) {
 	split := d.split(p.m, p.n, p.k)
-	if split == 1 {
-		d.mma(p, "nn", w, p.k)
-		return
-	}
 	part := d.call("product").scratch(slotPart, 4*split*p.m*p.n)
 	g := &driver.Args{}
-	g.Ptr(0).Ptr(uint64(p.n)).Ptr(part).Ptr(p.x).Ptr(uint64(p.ld)).Ptr(w).Ptr(uint64(p.k)).Ptr(0).Ptr(0).Int(0).Ptr(0).Int(p.m, p.n, p.k)
-	d.launch("mma_bf16_nn_bf16", tiles(p.m, p.n, split), 256, mmaShared, g)
+	g.Ptr(part).Ptr(p.x).Ptr(uint64(p.ld)).Ptr(w).Ptr(uint64(p.k)).Int(p.m, p.n, p.k)
+	d.launch("mma_narrow", driver.Grid{X: ceil(p.m, 128), Y: 1, Z: split}, 256, narrowShared, g)
 	d.flat("mma_reduce_bf16", p.m*p.n/4, (&driver.Args{}).Ptr(p.y).Ptr(part).Ptr(uint64(p.m*p.n)).Int(split).Float(1).Int(0))
 }
+
+const narrowShared = 72 << 10
 
 // productInt8 computes y = sx·sw·(x wᵀ) + u vᵀ + residual from codes x [m, k] and
 // w [n, k]; sw 0 stands for ones.

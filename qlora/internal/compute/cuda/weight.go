@@ -3,7 +3,9 @@
 package cuda
 
 import (
+	"errors"
 	"fmt"
+	"sync"
 	"unsafe"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
@@ -74,8 +76,8 @@ func (d *Device) newStage(n int) (*stage, error) {
 	return s, s.passed.Record()
 }
 
-// Weight implements compute.Device. Rows are read into one of two pinned buffers
-// while the device stores those of the other.
+// Weight implements compute.Device. Rows are read, by several goroutines, into one
+// of two pinned buffers while the device stores those of the other.
 func (d *Device) Weight(f compute.Format, rows, cols int, src compute.RowSource) (compute.Weight, error) {
 	if d.err != nil {
 		return nil, d.err
@@ -119,7 +121,7 @@ func (d *Device) fill(w *weight, bytes, scales int, src compute.RowSource) error
 		}
 		n := min(per, w.rows-r)
 		host := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(s.mem.Bytes()))), n*w.cols)
-		if err := src(r, host); err != nil {
+		if err := readRows(src, r, host, w.cols); err != nil {
 			return err
 		}
 		d.run(d.ctx.ToDevice(s.dev, unsafe.Pointer(&host[0]), 4*len(host)))
@@ -130,6 +132,25 @@ func (d *Device) fill(w *weight, bytes, scales int, src compute.RowSource) error
 		}
 	}
 	return nil
+}
+
+// readers is how many goroutines read rows: widening and checking them costs more
+// than the copy to the device.
+const readers = 8
+
+// readRows fills dst with rows from first on, parts of it side by side.
+func readRows(src compute.RowSource, first int, dst []float32, cols int) error {
+	rows := len(dst) / cols
+	per := ceil(rows, readers)
+	errs := make([]error, readers)
+	var wait sync.WaitGroup
+	for i := 0; i*per < rows; i++ {
+		wait.Go(func() {
+			errs[i] = src(first+i*per, dst[i*per*cols:min(rows, (i+1)*per)*cols])
+		})
+	}
+	wait.Wait()
+	return errors.Join(errs...)
 }
 
 // store converts n rows of float32.

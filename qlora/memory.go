@@ -1,0 +1,169 @@
+package qlora
+
+import (
+	"fmt"
+	"io/fs"
+	"runtime"
+	"strings"
+
+	"github.com/borea-go/borea/internal/hfconfig"
+	"github.com/borea-go/borea/qlora/internal/compute"
+	"github.com/borea-go/borea/qlora/internal/compute/cpu"
+	"github.com/borea-go/borea/qlora/internal/phi3"
+)
+
+// MemoryPlan is the memory that training on the CPU is expected to take at its
+// peak, in bytes.
+type MemoryPlan struct {
+	Weights     int64 `json:"weights"`     // frozen, norms and rotary table included
+	Adapters    int64 `json:"adapters"`    // factors, their gradients and moments
+	Activations int64 `json:"activations"` // of one batch, and their gradients
+	Scratch     int64 `json:"scratch"`     // packed operands, logits of a chunk
+	Snapshot    int64 `json:"snapshot"`    // copies of the adapters while they are saved
+	Runtime     int64 `json:"runtime"`     // program, tokenizer, collector's slack
+}
+
+// Total is the predicted peak of the process's resident memory.
+func (p MemoryPlan) Total() int64 {
+	return p.Weights + p.Adapters + p.Activations + p.Scratch + p.Snapshot + p.Runtime
+}
+
+// String lists the parts in MiB.
+func (p MemoryPlan) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d MiB expected at the peak:", p.Total()>>20)
+	for _, x := range []struct {
+		name string
+		n    int64
+	}{
+		{"weights", p.Weights}, {"adapters", p.Adapters}, {"activations", p.Activations},
+		{"scratch", p.Scratch}, {"snapshot", p.Snapshot}, {"runtime", p.Runtime},
+	} {
+		fmt.Fprintf(&b, " %s %d", x.name, x.n>>20)
+	}
+	return b.String()
+}
+
+// runtimeBytes is what the program takes before any weight: measured with the
+// Phi-3 tokenizer loaded.
+const runtimeBytes = 64 << 20
+
+// PredictMemory tells, from config.json alone, the peak resident memory of
+// loading the model of fsys on the CPU and training it with these options. It
+// runs the planning of Load and NewTrainer against a device that only counts;
+// scratch memory follows the formulas of cpu.Scratch.
+func PredictMemory(fsys fs.FS, load LoadOptions, train Options) (MemoryPlan, error) {
+	var p MemoryPlan
+	if load.Device != "cpu" {
+		return p, &OptionError{"device", load.Device, "cpu: only its memory can be predicted"}
+	}
+	for _, err := range []error{load.Validate(), train.Validate()} {
+		if err != nil {
+			return p, err
+		}
+	}
+	cfg, err := hfconfig.Read(fsys)
+	if err != nil {
+		return p, err
+	}
+	count := &ledger{}
+	m := &Model{dev: count, cfg: cfg, opts: load}
+	m.net = phi3.Outline(count, cfg, phi3.Formats{Linear: formats[load.Weights], Embed: formats[load.Embeddings]})
+	m.net.Fit(max(train.MaxLength, min(cfg.OriginalMaxPosition, cfg.MaxPosition)))
+	p.Weights = count.take()
+	tr := newTrainable(m, train)
+	p.Adapters = count.take()
+	mode := phi3.Train
+	if train.Recompute == "full" {
+		mode = phi3.TrainRecompute
+	}
+	n := train.BatchSize * train.MaxLength
+	m.net.NewPass(n, mode, tr.tuning)
+	p.Activations = count.take()
+	h := m.net.Heads()
+	p.Scratch = cpu.Scratch(runtime.GOMAXPROCS(0), cpu.Shape{
+		Tokens: n, Hidden: cfg.HiddenSize, MLP: cfg.IntermediateSize, Vocab: cfg.VocabSize, Heads: h,
+		Rank: train.Rank, Dropout: train.Dropout > 0,
+	})
+	p.Snapshot, p.Runtime = tr.snapshotBytes(), runtimeBytes
+	return p, nil
+}
+
+// snapshotBytes is two copies of the state, of which a background save still
+// holds one, or three of the factors, as writing the adapter takes; the larger.
+func (t *trainable) snapshotBytes() int64 {
+	var state, factors int64
+	for _, p := range t.params {
+		factors += 4 * int64(p.p.Len())
+		for _, b := range p.stateBuffers() {
+			state += int64(b.Len() * b.Type().Size())
+		}
+	}
+	return max(2*state, 3*factors)
+}
+
+// ledger is a device that counts what is asked of it and computes nothing.
+type ledger struct {
+	compute.Device
+	bytes int64
+}
+
+// region is a buffer or weight of a ledger.
+type region struct {
+	typ        compute.Type
+	n          int
+	rows, cols int
+	format     compute.Format
+	bytes      int64
+}
+
+// take returns what was counted since the last call.
+func (l *ledger) take() int64 {
+	n := l.bytes
+	l.bytes = 0
+	return n
+}
+
+func (l *ledger) Real() compute.Type         { return compute.F32 }
+func (l *ledger) Sync() error                { return nil }
+func (l *ledger) Upload(compute.Buffer, any) {}
+
+func (l *ledger) Alloc(t compute.Type, n int) compute.Buffer {
+	l.bytes += int64(n * t.Size())
+	return &region{typ: t, n: n}
+}
+
+func (l *ledger) Activation(f compute.Format, n, cols int) compute.Activation {
+	a := compute.Activation{X: l.Alloc(compute.F32, n*cols)}
+	if f == compute.FormatInt8 {
+		a.Q, a.S = l.Alloc(compute.I8, n*cols), l.Alloc(compute.F32, n)
+	}
+	return a
+}
+
+func (l *ledger) Weight(f compute.Format, rows, cols int, _ compute.RowSource) (compute.Weight, error) {
+	r := &region{rows: rows, cols: cols, format: f, bytes: cpu.WeightBytes(f, rows, cols)}
+	l.bytes += r.bytes
+	return r, nil
+}
+
+// Type implements compute.Buffer.
+func (r *region) Type() compute.Type { return r.typ }
+
+// Len implements compute.Buffer.
+func (r *region) Len() int { return r.n }
+
+// Slice implements compute.Buffer.
+func (r *region) Slice(_, n int) compute.Buffer { return &region{typ: r.typ, n: n} }
+
+// Rows implements compute.Weight.
+func (r *region) Rows() int { return r.rows }
+
+// Cols implements compute.Weight.
+func (r *region) Cols() int { return r.cols }
+
+// Format implements compute.Weight.
+func (r *region) Format() compute.Format { return r.format }
+
+// Bytes implements compute.Weight.
+func (r *region) Bytes() int64 { return r.bytes }
