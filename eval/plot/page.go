@@ -69,7 +69,7 @@ type mistake struct {
 
 // WriteHTML writes the page. Equal pages give equal bytes.
 func (p Page) WriteHTML(w io.Writer, s Style) error {
-	t, err := template.New("page").Funcs(template.FuncMap{"num": num, "rate": rateText, "p": pText}).Parse(pageHTML)
+	t, err := template.New("page").Funcs(template.FuncMap{"num": num, "rate": rateText, "p": pText, "percent": percent}).Parse(pageHTML)
 	if err != nil {
 		return fmt.Errorf("plot: page: %w", err)
 	}
@@ -108,6 +108,8 @@ func rateText(r eval.Rate) string {
 	up, _ := r.UpperOneSided.Value()
 	return strings.ReplaceAll(fmt.Sprintf("%d of %d, %.1f %% (at most %.1f %%)", r.K, r.N, 100*v, 100*up), " ", "\u00a0")
 }
+
+func percent(p float64) string { return fmt.Sprintf("%g\u00a0%%", 100*p) }
 
 func pText(p float64) string {
 	if p < 0.0005 {

@@ -141,6 +141,16 @@ func TestOperatingPoints(t *testing.T) {
 	}
 }
 
+// Confidence and bins on the page are those of the report.
+func TestPageTellsItsOptions(t *testing.T) {
+	p := page(t, someRecords())
+	p.Report.Options.Confidence, p.Report.Options.Bins = .9, 7
+	html := written(t, p)
+	if !strings.Contains(html, "one-sided at 90\u00a0%") || !strings.Contains(html, "(7 equal-width bins)") || strings.Contains(html, "95\u00a0%") {
+		t.Error("other options are told")
+	}
+}
+
 func TestPageNeedsGlyphs(t *testing.T) {
 	p := page(t, someRecords())
 	p.Title = "判定の評価" // text of the page is the browser's to draw
