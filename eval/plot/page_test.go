@@ -151,7 +151,7 @@ func TestPageTellsItsOptions(t *testing.T) {
 	}
 }
 
-func TestPageNeedsGlyphs(t *testing.T) {
+func TestPageTextNeedsNoFontHere(t *testing.T) {
 	p := page(t, someRecords())
 	p.Title = "判定の評価" // text of the page is the browser's to draw
 	_ = written(t, p)
