@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/borea-go/borea/checkpoint/safetensors"
 	"github.com/borea-go/borea/internal/hfconfig"
@@ -142,7 +143,7 @@ type loader struct {
 	done, total int
 	progress    func(done, total int)
 	used        map[string]bool
-	raw         []byte // of a few rows, reused: garbage of the file's size would double the heap
+	raw         sync.Pool // *[]byte of a few rows: garbage of the file's size would double the heap
 	err         error
 }
 
@@ -230,7 +231,8 @@ func (l *loader) read(name string, first int, dst []float32) error {
 	return nil
 }
 
-// fetch is ReadFloat32 of the source with memory of its own for bfloat16.
+// fetch is ReadFloat32 of the source with memory of its own for bfloat16. Devices
+// call it from several goroutines.
 func (l *loader) fetch(name string, first int, dst []float32) error {
 	info, _ := l.src.Info(name)
 	if info.DType != "BF16" {
@@ -240,10 +242,13 @@ func (l *loader) fetch(name string, first int, dst []float32) error {
 	if err != nil {
 		return err
 	}
-	if len(l.raw) < 2*len(dst) {
-		l.raw = make([]byte, 2*len(dst))
+	buf, _ := l.raw.Get().(*[]byte)
+	if buf == nil || len(*buf) < 2*len(dst) {
+		fresh := make([]byte, 2*len(dst))
+		buf = &fresh
 	}
-	raw := l.raw[:2*len(dst)]
+	defer l.raw.Put(buf)
+	raw := (*buf)[:2*len(dst)]
 	if n, err := sec.ReadAt(raw, 2*int64(first)); n < len(raw) {
 		return fmt.Errorf("%s: tensor %s at byte %d: %w", l.src.Shard(name), name, 2*first+n, err)
 	}

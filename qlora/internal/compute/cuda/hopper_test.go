@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
@@ -52,4 +53,62 @@ func TestHopperProduct(t *testing.T) {
 	check("x", x, xv)
 	check("w", w, wv)
 	check("y", y, got)
+}
+
+// TestManyTiles compares the paths where a block walks many tiles: a head's
+// logits, their gradient, and a wide int8 product.
+func TestManyTiles(t *testing.T) {
+	need(t)
+	const vocab, cols = 32064, 192
+	results := map[string][][]float32{}
+	for name, o := range variants(t) {
+		d := open(t, o)
+		rng := rand.New(rand.NewPCG(9, 9))
+		table := normal(rng, vocab*cols, 0.05)
+		src := func(first int, dst []float32) error { copy(dst, table[first*cols:]); return nil }
+		for _, n := range []int{1, 300} {
+			x, h := d.Activation(compute.FormatInt8, n, cols), d.Alloc(d.Real(), n*cols)
+			d.Upload(h, normal(rng, n*cols, 1))
+			gain := make([]float32, cols)
+			for i := range gain {
+				gain[i] = 1
+			}
+			g := d.Alloc(compute.F32, cols)
+			d.Upload(g, gain)
+			d.RMSNorm(x, d.Alloc(compute.F32, n), h, g, n, 1e-5)
+			target, weight := make([]int32, n), make([]float32, n)
+			for i := range target {
+				target[i], weight[i] = int32(i*97%vocab), 1
+			}
+			tb, wb := d.Alloc(compute.I32, n), d.Alloc(compute.F32, n)
+			d.Upload(tb, target)
+			d.Upload(wb, weight)
+			for _, f := range []compute.Format{compute.FormatBF16, compute.FormatInt8} {
+				w, err := d.Weight(f, vocab, cols, src)
+				if err != nil {
+					t.Fatal(err)
+				}
+				y, nll, dh := d.Alloc(d.Real(), n*vocab), d.Alloc(compute.F32, n), d.Alloc(d.Real(), n*cols)
+				d.Linear(y, nil, x, w, nil, nil, n, compute.Random{})
+				d.CrossEntropy(nll, dh, x.X, w, tb, wb, n)
+				for _, b := range []compute.Buffer{y, nll, dh} {
+					v := make([]float32, b.Len())
+					if err := d.Download(v, b); err != nil {
+						t.Fatal(err)
+					}
+					results[name] = append(results[name], v)
+				}
+			}
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, r := range results {
+		for i, v := range r {
+			if e := relative(v, results["f32 generic"][i]); !(e <= 1.5e-2) {
+				t.Errorf("%s: output %d: relative error %.3g", name, i, e)
+			}
+		}
+	}
 }
