@@ -121,8 +121,19 @@ func TestEditAlignment(t *testing.T) {
 	}
 }
 
+// tempDir is t.TempDir without its complaint when Wine cannot remove the folder.
+func tempDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 func TestEditFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "m.gguf")
+	path := filepath.Join(tempDir(t), "m.gguf")
 	b := mixed(t, DefaultWriterOptions())
 	if err := os.WriteFile(path, b, 0o644); err != nil {
 		t.Fatal(err)
@@ -159,7 +170,7 @@ func TestEditFile(t *testing.T) {
 }
 
 func TestEditFileRefuses(t *testing.T) {
-	dir := t.TempDir()
+	dir := tempDir(t)
 	path := filepath.Join(dir, "m.gguf")
 	b := mixed(t, DefaultWriterOptions())
 	if err := os.WriteFile(path, b, 0o644); err != nil {
@@ -212,7 +223,7 @@ func TestEditFileRefuses(t *testing.T) {
 // A journal left by a killed process keeps the file from being opened until the
 // edit is undone; one of another file changes nothing.
 func TestRecoverEdit(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "m.gguf")
+	path := filepath.Join(tempDir(t), "m.gguf")
 	b := mixed(t, WriterOptions{Alignment: 32, MemoryBytes: 1 << 20, ReserveBytes: 300})
 	e, err := planEdit(open(t, b), edits["longer"], DefaultEditOptions())
 	if err != nil || e.image != nil {
@@ -263,7 +274,7 @@ func TestRecoverEdit(t *testing.T) {
 // An edit of a small value in a file with a vocabulary touches little, and its cost
 // does not hang on the file's size.
 func TestEditInPlaceIsSmall(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "m.gguf")
+	path := filepath.Join(tempDir(t), "m.gguf")
 	b := vocabularyFile(t, 1<<15)
 	if err := os.WriteFile(path, b, 0o644); err != nil {
 		t.Fatal(err)
@@ -294,7 +305,7 @@ func vocabularyFile(t testing.TB, tokens int) []byte {
 }
 
 func BenchmarkEditInPlace(b *testing.B) {
-	path := filepath.Join(b.TempDir(), "m.gguf")
+	path := filepath.Join(tempDir(b), "m.gguf")
 	if err := os.WriteFile(path, vocabularyFile(b, 32064), 0o644); err != nil {
 		b.Fatal(err)
 	}

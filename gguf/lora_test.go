@@ -177,7 +177,7 @@ func TestLoRARefuses(t *testing.T) {
 }
 
 func TestConvertLoRAFile(t *testing.T) {
-	dir := t.TempDir()
+	dir := tempDir(t)
 	for name, f := range peft(t, `{"peft_type":"LORA","r":2,"lora_alpha":3}`, pairShapes()) {
 		if err := os.WriteFile(filepath.Join(dir, name), f.Data, 0o644); err != nil {
 			t.Fatal(err)
@@ -192,7 +192,7 @@ func TestConvertLoRAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	_, err = ConvertLoRAFile(context.Background(), t.TempDir(), filepath.Join(dir, "b.gguf"), DefaultLoRAOptions(), Env{})
+	_, err = ConvertLoRAFile(context.Background(), tempDir(t), filepath.Join(dir, "b.gguf"), DefaultLoRAOptions(), Env{})
 	if left, _ := filepath.Glob(filepath.Join(dir, "*b.gguf*")); err == nil || len(left) > 0 {
 		t.Error(err, left)
 	}

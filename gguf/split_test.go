@@ -238,7 +238,7 @@ func TestOpenSplit(t *testing.T) {
 }
 
 func TestSplitAndMergeFiles(t *testing.T) {
-	dir := t.TempDir()
+	dir := tempDir(t)
 	src := filepath.Join(dir, "src.gguf")
 	b := mixed(t, DefaultWriterOptions())
 	if err := os.WriteFile(src, b, 0o644); err != nil {
