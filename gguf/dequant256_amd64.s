@@ -459,3 +459,146 @@ sixk:
 	JNE  sixk
 	VZEROUPPER
 	RET
+
+// Two bits of the bytes in Y1 as V, by part p of four.
+#define PART(p, V) \
+	VPSRLD $(2*p), Y1, V; \
+	VPAND  Y15, V, V
+
+#define TWO(h, p, l) \
+	PART(p, Y3); \
+	VCVTDQ2PS Y3, Y3; \
+	VBROADCASTSS s-128+(4*(8*h+2*p+l/16))(SP), Y4; \
+	VBROADCASTSS m-64+(4*(8*h+2*p+l/16))(SP), Y5; \
+	VMULPS Y3, Y4, Y3; \
+	VSUBPS Y5, Y3, Y3; \
+	VMOVUPS Y3, (4*(128*h+32*p+l))(DI)
+
+#define TWOS(h, l) \
+	VPMOVZXBD (16+32*h+l)(SI), Y1; \
+	TWO(h, 0, l); \
+	TWO(h, 1, l); \
+	TWO(h, 2, l); \
+	TWO(h, 3, l)
+
+// Scales and mins of sub-blocks i to i+7, by d in Y0 and dmin in Y2.
+#define TWOSCALES(i) \
+	VPMOVZXBD (i)(SI), Y1; \
+	VPSRLD $4, Y1, Y3; \
+	VPAND  Y14, Y1, Y1; \
+	VCVTDQ2PS Y1, Y1; \
+	VCVTDQ2PS Y3, Y3; \
+	VMULPS Y1, Y0, Y1; \
+	VMULPS Y3, Y2, Y3; \
+	VMOVUPS Y1, s-128+(4*i)(SP); \
+	VMOVUPS Y3, m-64+(4*i)(SP)
+
+// func decodeTwo256(dst *float32, src *byte, blocks int): Q2_K.
+TEXT ·decodeTwo256(SB), NOSPLIT, $128-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ blocks+16(FP), CX
+	VPBROADCASTD decode256<>+16(SB), Y15
+	VPBROADCASTD decode256<>+0(SB), Y14
+
+twok:
+	WIDEN(80(SI), X0, Y0)
+	WIDEN(82(SI), X2, Y2)
+	TWOSCALES(0)
+	TWOSCALES(8)
+	TWOS(0, 0)
+	TWOS(0, 8)
+	TWOS(0, 16)
+	TWOS(0, 24)
+	TWOS(1, 0)
+	TWOS(1, 8)
+	TWOS(1, 16)
+	TWOS(1, 24)
+	ADDQ $84, SI
+	ADDQ $1024, DI
+	DECQ CX
+	JNE  twok
+	VZEROUPPER
+	RET
+
+// The third bit, clear, takes 4 off.
+#define THREE(h, p, l) \
+	PART(p, Y3); \
+	VPSRLD $(4*h+p), Y2, Y4; \
+	VPSLLD $2, Y4, Y4; \
+	VPAND  Y14, Y4, Y4; \
+	VPOR   Y4, Y3, Y3; \
+	VPSUBD Y14, Y3, Y3; \
+	VCVTDQ2PS Y3, Y3; \
+	VBROADCASTSS s-64+(4*(8*h+2*p+l/16))(SP), Y4; \
+	VMULPS Y3, Y4, Y3; \
+	VMOVUPS Y3, (4*(128*h+32*p+l))(DI)
+
+#define THREES(h, l) \
+	VPMOVZXBD (32+32*h+l)(SI), Y1; \
+	VPMOVZXBD (l)(SI), Y2; \
+	THREE(h, 0, l); \
+	THREE(h, 1, l); \
+	THREE(h, 2, l); \
+	THREE(h, 3, l)
+
+// Scales of sub-blocks i to i+7: low nibbles in AX, the bits above them in R8; less
+// 32, by d in Y0.
+#define THREESCALES(i) \
+	ANDQ  R9, AX; \
+	ORQ   R8, AX; \
+	VMOVQ AX, X1; \
+	VPMOVZXBD X1, Y1; \
+	VPSUBD Y13, Y1, Y1; \
+	VCVTDQ2PS Y1, Y1; \
+	VMULPS Y1, Y0, Y1; \
+	VMOVUPS Y1, s-64+(4*i)(SP)
+
+// func decodeThree256(dst *float32, src *byte, blocks int): Q3_K.
+TEXT ·decodeThree256(SB), NOSPLIT, $64-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ blocks+16(FP), CX
+	VPBROADCASTD decode256<>+16(SB), Y15
+	VPBROADCASTD decode256<>+4(SB), Y14
+	VPSRLD $2, Y14, Y14
+	VPBROADCASTD decode256<>+12(SB), Y13
+	MOVQ $0x0f0f0f0f0f0f0f0f, R9
+
+threek:
+	WIDEN(108(SI), X0, Y0)
+	MOVL 104(SI), BX
+	MOVL BX, R8
+	MOVL BX, DX
+	SHLL $4, R8
+	SHLL $2, DX
+	ANDL $0x30303030, R8
+	ANDL $0x30303030, DX
+	SHLQ $32, DX
+	ORQ  DX, R8
+	MOVQ 96(SI), AX
+	THREESCALES(0)
+	MOVL BX, R8
+	MOVL BX, DX
+	SHRL $2, DX
+	ANDL $0x30303030, R8
+	ANDL $0x30303030, DX
+	SHLQ $32, DX
+	ORQ  DX, R8
+	MOVQ 96(SI), AX
+	SHRQ $4, AX
+	THREESCALES(8)
+	THREES(0, 0)
+	THREES(0, 8)
+	THREES(0, 16)
+	THREES(0, 24)
+	THREES(1, 0)
+	THREES(1, 8)
+	THREES(1, 16)
+	THREES(1, 24)
+	ADDQ $110, SI
+	ADDQ $1024, DI
+	DECQ CX
+	JNE  threek
+	VZEROUPPER
+	RET

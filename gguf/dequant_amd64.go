@@ -11,6 +11,8 @@ var wideDecoders = map[Type]func(dst *float32, src *byte, blocks int){
 	Q5_0: func(dst *float32, src *byte, blocks int) { decodeOld256(dst, src, blocks, 22, 16) },
 	Q5_1: func(dst *float32, src *byte, blocks int) { decodeOld256(dst, src, blocks, 24, 0) },
 	Q8_0: decodeEight256,
+	Q2_K: decodeTwo256,
+	Q3_K: decodeThree256,
 	Q4_K: decodeFour256,
 	Q5_K: decodeFive256,
 	Q6_K: decodeSix256,
@@ -86,3 +88,9 @@ func decodeFive256(dst *float32, src *byte, blocks int)
 
 //go:noescape
 func decodeSix256(dst *float32, src *byte, blocks int)
+
+//go:noescape
+func decodeTwo256(dst *float32, src *byte, blocks int)
+
+//go:noescape
+func decodeThree256(dst *float32, src *byte, blocks int)

@@ -10,12 +10,12 @@ import (
 
 func widest() route {
 	switch x := cpuid.X86; {
-	case x.AVX2 && x.AVX512F && x.AVX512BW && x.AVX512VL && x.AVX512DQ:
+	case !x.AVX2 || !x.F16C:
+		return portable
+	case x.AVX512F && x.AVX512BW && x.AVX512VL && x.AVX512DQ:
 		return avx512
-	case x.AVX2 && x.F16C:
-		return avx2
 	}
-	return portable
+	return avx2
 }
 
 // vectorWithin reports whether all magnitudes are known to be at most limit. NaN's
