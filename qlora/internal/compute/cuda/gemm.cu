@@ -293,6 +293,73 @@ extern "C" __global__ void __launch_bounds__(256) mma_narrow(float *part, const 
 			}
 }
 
+// mma_outer: part[z] = Aᵀ B over a part of the depth, A [k,m], B [k,n], n ≤ 64: an
+// adapter's gradient. Tiles as in mma_narrow, 64 rows of depth a stage. With
+// transposed it writes [n,m].
+__device__ __forceinline__ void outerFetch(u32 to, const bf16 *p, int ld, int first, int words, int k0, int k1) {
+	for (int e = threadIdx.x; e < 64 * words; e += 256) {
+		int k = e / words, c = e % words, at = first + c * 8;
+		bool ok = k0 + k < k1 && at < ld;
+		copy16(to + k * words * 16 + ((c ^ (k & 7)) << 4), ok ? p + (i64)(k0 + k) * ld + at : p, ok);
+	}
+}
+
+extern "C" __global__ void __launch_bounds__(256) mma_outer(float *part, const bf16 *a, const bf16 *b, int m, int n, int k, int transposed) {
+	extern __shared__ __align__(128) char raw[];
+	u32 mem = (u32)__cvta_generic_to_shared(raw);
+	int i0 = blockIdx.x * 128, warp = threadIdx.x / 32, lane = threadIdx.x % 32, r0 = warp % 4 * 32, c0 = warp / 4 * 32;
+	int per = ((k + 63) / 64 + gridDim.z - 1) / gridDim.z * 64, begin = min(k, (int)blockIdx.z * per), end = min(k, begin + per), next = begin;
+	float acc[2][4][4] = {};
+	for (int s = 0; s < narrowStages - 1; s++, next += 64) {
+		if (next < end) {
+			outerFetch(mem + s * narrowStage, a, m, i0, 16, next, end);
+			outerFetch(mem + s * narrowStage + 16384, b, n, 0, 8, next, end);
+		}
+		asm volatile("cp.async.commit_group;");
+	}
+	for (int at = begin, stage = 0; at < end; at += 64, stage = (stage + 1) % narrowStages) {
+		asm volatile("cp.async.wait_group %0;" ::"n"(narrowStages - 2));
+		__syncthreads();
+		if (next < end) {
+			u32 to = mem + (stage + narrowStages - 1) % narrowStages * narrowStage;
+			outerFetch(to, a, m, i0, 16, next, end);
+			outerFetch(to + 16384, b, n, 0, 8, next, end);
+		}
+		next += 64;
+		asm volatile("cp.async.commit_group;");
+		u32 x = mem + stage * narrowStage, y = x + 16384;
+		int in = lane % 8, one = lane / 8 % 2, two = lane / 16;
+#pragma unroll
+		for (int s = 0; s < 4; s++) {
+			u32 av[2][4], bv[2][4];
+#pragma unroll
+			for (int i = 0; i < 2; i++) {
+				int row = s * 16 + two * 8 + in, c = (r0 + i * 16) / 8 + one;
+				ldmatrixT(av[i], x + row * 256 + ((c ^ (row & 7)) << 4));
+				row = s * 16 + one * 8 + in, c = (c0 + i * 16) / 8 + two;
+				ldmatrixT(bv[i], y + row * 128 + ((c ^ (row & 7)) << 4));
+			}
+#pragma unroll
+			for (int i = 0; i < 2; i++)
+#pragma unroll
+				for (int j = 0; j < 4; j++) mma(acc[i][j], av[i], bv[j / 2][j % 2 * 2], bv[j / 2][j % 2 * 2 + 1]);
+		}
+	}
+	float *to = part + (i64)blockIdx.z * m * n;
+#pragma unroll
+	for (int i = 0; i < 2; i++)
+#pragma unroll
+		for (int j = 0; j < 4; j++)
+#pragma unroll
+			for (int h = 0; h < 2; h++) {
+				int r = i0 + r0 + i * 16 + h * 8 + lane / 4, c = c0 + j * 8 + lane % 4 * 2;
+				float u = acc[i][j][2 * h], v = acc[i][j][2 * h + 1];
+				if (r >= m || c >= n) continue;
+				if (transposed) to[(i64)c * m + r] = u, to[(i64)(c + 1) * m + r] = v;
+				else *(float2 *)(to + (i64)r * n + c) = make_float2(u, v);
+			}
+}
+
 #define INT8(T, suffix)                                                                                                                                                    \
 	extern "C" __global__ void __launch_bounds__(256) mma_i8_##suffix(T *c, i64 ldc, const signed char *a, const signed char *b, const float *sa, const float *sb, const bf16 *u, \
 																 const bf16 *v, int r, const T *residual, int m, int n, int k) {                                               \

@@ -26,7 +26,7 @@ func (d *Device) productNT(p left, w uint64) {
 	switch {
 	case d.real == compute.F32 || !aligned(p.y, p.x, w, p.u, p.v) || p.k%8 != 0 || p.ld%8 != 0 || p.r%8 != 0:
 		d.plain(p, w, p.k, 1)
-	case p.n <= 64 && p.n%8 == 0 && p.r == 0 && p.residual == 0 && p.typ == compute.BF16:
+	case (!d.hopper || p.m <= narrowRows) && p.n <= adapterRank && p.n%8 == 0 && p.r == 0 && p.residual == 0 && p.typ == compute.BF16:
 		d.narrow(p, w)
 	case d.hopper && p.n%8 == 0 && p.r <= 64:
 		d.hopperNT(p, w)
@@ -106,13 +106,24 @@ func (c call) addOuter(to, a, b uint64, m, n, k int, alpha float32) {
 		d.plainProduct(to, compute.F32, n, a, 1, m, b, 1, n, m, n, k, alpha, true)
 		return
 	}
-	split := d.split(m, n, k)
+	wide, slim, x, y := m, n, a, b
+	if m <= adapterRank && n > m {
+		wide, slim, x, y = n, m, b, a
+	}
+	split := d.split(wide, slim, k)
 	part := c.scratch(slotPart, 4*split*m*n)
-	g := &driver.Args{}
-	g.Ptr(0).Ptr(uint64(n)).Ptr(part).Ptr(a).Ptr(uint64(m)).Ptr(b).Ptr(uint64(n)).Ptr(0).Ptr(0).Int(0).Ptr(0).Int(m, n, k)
-	d.launch("mma_bf16_tt_f32", tiles(m, n, split), 256, mmaShared, g)
+	if slim <= adapterRank {
+		g := (&driver.Args{}).Ptr(part).Ptr(x).Ptr(y).Int(wide, slim, k, flag(x == b))
+		d.launch("mma_outer", driver.Grid{X: ceil(wide, 128), Y: 1, Z: split}, 256, narrowShared, g)
+	} else {
+		g := (&driver.Args{}).Ptr(0).Ptr(uint64(n)).Ptr(part).Ptr(a).Ptr(uint64(m)).Ptr(b).Ptr(uint64(n))
+		d.launch("mma_bf16_tt_f32", tiles(m, n, split), 256, mmaShared, g.Ptr(0).Ptr(0).Int(0).Ptr(0).Int(m, n, k))
+	}
 	d.flat("mma_reduce_f32", m*n/4, (&driver.Args{}).Ptr(to).Ptr(part).Ptr(uint64(m*n)).Int(split).Float(alpha).Int(1))
 }
+
+// adapterRank is up to which rank an adapter's products have kernels of their own.
+const adapterRank = 64
 
 // split is into how many parts a depth is cut so that every multiprocessor has
 // work.
@@ -132,7 +143,13 @@ func (d *Device) narrow(p left, w uint64) {
 	d.flat("mma_reduce_bf16", p.m*p.n/4, (&driver.Args{}).Ptr(p.y).Ptr(part).Ptr(uint64(p.m*p.n)).Int(split).Float(1).Int(0))
 }
 
-const narrowShared = 72 << 10
+const (
+	narrowShared = 72 << 10
+	// narrowRows is up to how many rows this beats wgmma's tiles, of which so few
+	// rows give too few (measured: 2048 rows 26 against 35 µs, 8192 rows 68 against
+	// 48).
+	narrowRows = 4096
+)
 
 // productInt8 computes y = sx·sw·(x wᵀ) + u vᵀ + residual from codes x [m, k] and
 // w [n, k]; sw 0 stands for ones.

@@ -25,7 +25,7 @@ func hopperNames() string {
 			fmt.Fprintf(&b, "gemm_%s_%d:%d ", kind, width, hopperShared[width])
 		}
 	}
-	return b.String() + "gemm_transpose_s8 gemm_fold_quantise"
+	return b.String() + "gemm_transpose_s8"
 }
 
 func hopperWidths(kind string) []int {

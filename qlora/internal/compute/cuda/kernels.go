@@ -33,7 +33,7 @@ var kernelNames = map[string]string{
 	"pool":            "gather_% scatter_% mean_% mean_backward_% pet_%",
 	"rope":            "rope_% append_%",
 	"attention":       "attention_%:101376 attention_few_% attention_delta_% attention_dq_%:101376 attention_dkv_%:101376",
-	"gemm":            "mma_i8_%:65536 mma_bf16_nn_%:65536 mma_bf16_nt_bf16:65536 mma_bf16_tt_f32:65536 mma_narrow:73728 mma_reduce_%",
+	"gemm":            "mma_i8_%:65536 mma_bf16_nn_%:65536 mma_bf16_nt_bf16:65536 mma_bf16_tt_f32:65536 mma_narrow:73728 mma_outer:73728 mma_reduce_%",
 	"flash_attention": "flash_forward_64:36864 flash_forward_96:53248 flash_forward_128:69632",
 	"flash_backward": "flash_delta flash_dq_64:55296 flash_dq_96:79872 flash_dq_128:69632 " +
 		"flash_dkv_64:75776 flash_dkv_96:80896 flash_dkv_128:70656",

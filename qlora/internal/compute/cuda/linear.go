@@ -187,11 +187,10 @@ func (c call) requantised(p left, w *weight, random uint64, site uint32) {
 	wt := c.scratch(slotWide, w.rows*w.cols)
 	fold := (&driver.Args{}).Ptr(p.x).Ptr(w.scale).Ptr(q).Ptr(s).Int(p.m, p.k).Ptr(random).Int(int(int32(site)))
 	across := driver.Grid{X: ceil(w.cols, 128), Y: ceil(w.rows, 128), Z: 1}
+	d.rows("fold_quantise", p.m, fold)
 	if d.hopper {
-		d.launch("gemm_fold_quantise", driver.Grid{X: min(p.m, d.ctx.SMs), Y: 1, Z: 1}, 512, 0, fold)
 		d.launch("gemm_transpose_s8", across, 256, 0, (&driver.Args{}).Ptr(w.w).Ptr(wt).Int(w.rows, w.cols))
 	} else {
-		d.rows("fold_quantise", p.m, fold)
 		d.launch("transpose_i8", across, 256, 0, (&driver.Args{}).Ptr(wt).Ptr(w.w).Int(w.rows, w.cols))
 	}
 	p.x = q
