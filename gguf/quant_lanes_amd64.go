@@ -32,6 +32,7 @@ type affineLanes struct {
 
 // The offsets of quant_affine_amd64.h: an index other than 0 does not compile.
 var _ = [...]struct{}{
+	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.w)-4096],
 	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.trial)-12160],
 	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.scale)-16256],
 	[1]struct{}{}[unsafe.Offsetof(affineLanes{}.low)-16384],
@@ -144,6 +145,14 @@ type scaleLanes struct {
 	codes      [8][8]uint32
 	products   [8][8]float32 // of d, as rounded to float16, and codes
 	half       [8]uint16     // d as float16
+}
+
+// The offsets of quant_scales256_amd64.s.
+var _ = [...]struct{}{
+	[1]struct{}{}[unsafe.Offsetof(scaleLanes{}.weights)-256],
+	[1]struct{}{}[unsafe.Offsetof(scaleLanes{}.codes)-512],
+	[1]struct{}{}[unsafe.Offsetof(scaleLanes{}.products)-768],
+	[1]struct{}{}[unsafe.Offsetof(scaleLanes{}.half)-1024],
 }
 
 // scaleNumerators are those of the inverse scales that searchPositive tries.
