@@ -49,21 +49,30 @@ extern "C" __global__ void __launch_bounds__(256) store_nf4(unsigned char *codes
 	if (k < cols) codes[(i64)row * bytes + k / 2] = (unsigned char)(nearest(lo, top) | (k + 1 < cols ? nearest(hi, top) << 4 : 0));
 }
 
-// readRow gives element k of a row; scale is the row's (int8) or its absmax (nf4).
-__device__ __forceinline__ float element(const void *w, const float *scale, int format, int row, int k, int cols) {
+// sharedLevels copies the levels: threads look up different ones, which constant
+// memory serves one after another and shared memory at once.
+__device__ __forceinline__ const float *sharedLevels() {
+	__shared__ float table[16];
+	if (threadIdx.x < 16) table[threadIdx.x] = levels[threadIdx.x];
+	__syncthreads();
+	return table;
+}
+
+// element gives element k of a row; scale is the row's (int8) or its absmax (nf4).
+__device__ __forceinline__ float element(const void *w, const float *scale, const float *level, int format, int row, int k, int cols) {
 	switch (format) {
 	case formatF32: return ((const float *)w)[(i64)row * cols + k];
 	case formatBF16: return widen(((const bf16 *)w)[(i64)row * cols + k]);
 	case formatNF4: {
 		unsigned char c = ((const unsigned char *)w)[(i64)row * ((cols + 1) / 2) + k / 2];
-		return levels[c >> (4 * (k & 1)) & 15] * scale[(i64)row * ((cols + 63) / 64) + k / 64];
+		return level[c >> (4 * (k & 1)) & 15] * scale[(i64)row * ((cols + 63) / 64) + k / 64];
 	}
 	default: return (float)((const signed char *)w)[(i64)row * cols + k] * scale[row];
 	}
 }
 
 // elements8 is 8 elements from k on, zeros past the end.
-__device__ __forceinline__ void elements8(float *v, const void *w, const float *scale, int format, int row, int k, int cols, bool vec) {
+__device__ __forceinline__ void elements8(float *v, const void *w, const float *scale, const float *level, int format, int row, int k, int cols, bool vec) {
 	if (vec && (format == formatInt8 || format == formatInt8W)) {
 		uint2 q = *(const uint2 *)((const signed char *)w + (i64)row * cols + k);
 		float s = scale[row];
@@ -78,7 +87,7 @@ __device__ __forceinline__ void elements8(float *v, const void *w, const float *
 		u32 q = *(const u32 *)((const unsigned char *)w + (i64)row * (cols / 2) + k / 2);
 		float s = scale[(i64)row * ((cols + 63) / 64) + k / 64];
 #pragma unroll
-		for (int i = 0; i < 8; i++) v[i] = levels[q >> (4 * i) & 15] * s;
+		for (int i = 0; i < 8; i++) v[i] = level[q >> (4 * i) & 15] * s;
 		return;
 	}
 	if (vec && format == formatBF16) {
@@ -86,13 +95,14 @@ __device__ __forceinline__ void elements8(float *v, const void *w, const float *
 		return;
 	}
 #pragma unroll
-	for (int i = 0; i < 8; i++) v[i] = k + i < cols ? element(w, scale, format, row, k + i, cols) : 0.f;
+	for (int i = 0; i < 8; i++) v[i] = k + i < cols ? element(w, scale, level, format, row, k + i, cols) : 0.f;
 }
 
 template <class T> __device__ void widenRows(T *out, const void *w, const float *scale, int format, int cols, int vec) {
+	const float *level = sharedLevels();
 	for (int c = threadIdx.x * 8; c < cols; c += blockDim.x * 8) {
 		float v[8];
-		elements8(v, w, scale, format, blockIdx.x, c, cols, vec);
+		elements8(v, w, scale, level, format, blockIdx.x, c, cols, vec);
 		store8(out + (i64)blockIdx.x * cols, v, c, cols, vec);
 	}
 }
@@ -100,6 +110,7 @@ template <class T> __device__ void widenRows(T *out, const void *w, const float 
 // Noise of element (t, k) is number t·C+k of the site.
 template <class T>
 __device__ void embed(T *h, const void *w, const float *scale, int format, const int *ids, int rows, int cols, int n, float alpha, const int *start, const int *state, u32 site, int *fault, int vec) {
+	const float *level = sharedLevels();
 	int t = blockIdx.x, id = ids[t];
 	if (id < 0 || id >= rows) {
 		if (threadIdx.x == 0) complain(fault, faultToken, t, id);
@@ -116,7 +127,7 @@ __device__ void embed(T *h, const void *w, const float *scale, int format, const
 	}
 	for (int c = threadIdx.x * 8; c < cols; c += blockDim.x * 8) {
 		float v[8];
-		elements8(v, w, scale, format, id, c, cols, vec);
+		elements8(v, w, scale, level, format, id, c, cols, vec);
 		if (a > 0) {
 			i64 at = (i64)t * cols + c;
 			for (int i = 0; i < 8; i++) {
