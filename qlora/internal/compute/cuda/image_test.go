@@ -1,6 +1,7 @@
 package cuda
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,4 +45,11 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%+v: valid", o)
 		}
 	}
+}
+
+func ExampleOptions_Validate() {
+	o := DefaultOptions()
+	o.Real = "f16"
+	fmt.Println(o.Validate())
+	// Output: cuda: option real = "f16", want one of ["bf16" "f32"]: compute: not supported by this device
 }

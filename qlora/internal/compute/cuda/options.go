@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
 )
@@ -35,14 +36,14 @@ func DefaultOptions() Options {
 func (o Options) Validate() error {
 	for _, c := range []struct {
 		name, got string
-		want      [3]string
+		want      []string
 	}{
-		{"real", o.Real, [3]string{"bf16", "f32", "f32"}},
-		{"path", o.Path, [3]string{"auto", "generic", "hopper"}},
-		{"input_grad", o.InputGrad, [3]string{"bf16", "int8", "int8"}},
+		{"real", o.Real, []string{"bf16", "f32"}},
+		{"path", o.Path, []string{"auto", "generic", "hopper"}},
+		{"input_grad", o.InputGrad, []string{"bf16", "int8"}},
 	} {
-		if c.got != c.want[0] && c.got != c.want[1] && c.got != c.want[2] {
-			return fmt.Errorf("cuda: option %s = %q, want %s or %s: %w", c.name, c.got, c.want[0], c.want[1], compute.ErrUnsupported)
+		if !slices.Contains(c.want, c.got) {
+			return fmt.Errorf("cuda: option %s = %q, want one of %q: %w", c.name, c.got, c.want, compute.ErrUnsupported)
 		}
 	}
 	if o.Ordinal < 0 || o.Memory < 0 || o.LossRows < 1 {

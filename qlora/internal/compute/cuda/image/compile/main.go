@@ -4,6 +4,8 @@
 //
 // Sources whose name ends in _hopper are built for sm_90a only; the others as
 // machine code for sm_90 and PTX for sm_80 and later.
+//
+// What it does not do: it installs no compiler and runs no kernel.
 package main
 
 import (
