@@ -19,6 +19,8 @@
 
 enum { edge = 128, stages = 4, operand = 8192 };
 
+extern __shared__ __align__(128) char raw[];
+
 __device__ __forceinline__ void copy16(u32 to, const void *from, bool valid) {
 	asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(valid ? 16 : 0));
 }
@@ -157,7 +159,6 @@ __device__ __forceinline__ void finish(float (*acc)[4][4], T *c, i64 ldc, const 
 
 template <class T>
 __device__ void int8Product(T *c, i64 ldc, const signed char *a, const signed char *b, const float *sa, const float *sb, const bf16 *u, const bf16 *v, int r, const T *residual, int m, int n, int k) {
-	extern __shared__ __align__(128) char raw[];
 	u32 mem = (u32)__cvta_generic_to_shared(raw);
 	int i0 = blockIdx.x * edge, j0 = blockIdx.y * edge;
 	int sums[4][4][4] = {};
@@ -186,7 +187,6 @@ __device__ void int8Product(T *c, i64 ldc, const signed char *a, const signed ch
 
 template <class T, bool acrossA, bool acrossB>
 __device__ void bf16Product(T *c, i64 ldc, float *part, const bf16 *a, i64 lda, const bf16 *b, i64 ldb, const bf16 *u, const bf16 *v, int r, const T *residual, int m, int n, int k) {
-	extern __shared__ __align__(128) char raw[];
 	u32 mem = (u32)__cvta_generic_to_shared(raw);
 	int i0 = blockIdx.x * edge, j0 = blockIdx.y * edge;
 	float acc[4][4][4] = {};
@@ -241,7 +241,6 @@ __device__ __forceinline__ void narrowFetch(u32 to, const bf16 *p, i64 ld, int f
 }
 
 extern "C" __global__ void __launch_bounds__(256) mma_narrow(float *part, const bf16 *a, i64 lda, const bf16 *b, i64 ldb, int m, int n, int k) {
-	extern __shared__ __align__(128) char raw[];
 	u32 mem = (u32)__cvta_generic_to_shared(raw);
 	int i0 = blockIdx.x * 128, warp = threadIdx.x / 32, lane = threadIdx.x % 32, r0 = warp % 4 * 32, c0 = warp / 4 * 32;
 	int per = ((k + 63) / 64 + gridDim.z - 1) / gridDim.z * 64, begin = min(k, (int)blockIdx.z * per), end = min(k, begin + per), next = begin;
@@ -305,7 +304,6 @@ __device__ __forceinline__ void outerFetch(u32 to, const bf16 *p, int ld, int fi
 }
 
 extern "C" __global__ void __launch_bounds__(256) mma_outer(float *part, const bf16 *a, const bf16 *b, int m, int n, int k, int transposed) {
-	extern __shared__ __align__(128) char raw[];
 	u32 mem = (u32)__cvta_generic_to_shared(raw);
 	int i0 = blockIdx.x * 128, warp = threadIdx.x / 32, lane = threadIdx.x % 32, r0 = warp % 4 * 32, c0 = warp / 4 * 32;
 	int per = ((k + 63) / 64 + gridDim.z - 1) / gridDim.z * 64, begin = min(k, (int)blockIdx.z * per), end = min(k, begin + per), next = begin;

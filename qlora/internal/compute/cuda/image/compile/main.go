@@ -62,7 +62,7 @@ func update(source string) error {
 }
 
 func flags(source string) []string {
-	f := []string{"-fatbin", "-O3", "-std=c++17"}
+	f := []string{"-fatbin", "-O3", "-std=c++17", "--compress-mode=size"}
 	if strings.HasSuffix(source, "_hopper.cu") {
 		return append(f, "-gencode", "arch=compute_90a,code=sm_90a")
 	}
