@@ -7,7 +7,10 @@
 // same pass. Launch: n blocks of 256 threads. Limiter: memory.
 #include "real.cuh"
 
-__device__ __forceinline__ float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
+// What bfloat16 keeps needs no more than the fast exponential gives.
+template <class T> __device__ __forceinline__ float sigmoid(float x);
+template <> __device__ __forceinline__ float sigmoid<float>(float x) { return 1.f / (1.f + expf(-x)); }
+template <> __device__ __forceinline__ float sigmoid<bf16>(float x) { return __fdividef(1.f, 1.f + __expf(-x)); }
 
 template <class T> __device__ void swiglu(T *out, signed char *q, float *s, const T *gu, int f, int vec) {
 	__shared__ u32 tops[32];
@@ -20,7 +23,7 @@ template <class T> __device__ void swiglu(T *out, signed char *q, float *s, cons
 		load8(u, row + f, c, f, vec);
 #pragma unroll
 		for (int i = 0; i < 8; i++) {
-			g[i] = g[i] * sigmoid(g[i]) * u[i];
+			g[i] = g[i] * sigmoid<T>(g[i]) * u[i];
 			top = max(top, magnitude(rounded<T>(g[i])));
 		}
 		store8(to, g, c, f, vec);
@@ -37,7 +40,7 @@ template <class T> __device__ void swigluBackward(T *dgu, const T *dm, const T *
 		load8(d, dm + (i64)blockIdx.x * f, c, f, vec);
 #pragma unroll
 		for (int i = 0; i < 8; i++) {
-			float s = sigmoid(g[i]), du = d[i] * g[i] * s;
+			float s = sigmoid<T>(g[i]), du = d[i] * g[i] * s;
 			g[i] = d[i] * u[i] * s * (1.f + g[i] * (1.f - s));
 			u[i] = du;
 		}

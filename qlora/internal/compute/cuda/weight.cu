@@ -169,7 +169,8 @@ extern "C" __global__ void __launch_bounds__(256) transpose_i8(signed char *out,
 }
 
 // The scale of each column of dy is folded in before a row is quantised; state 0
-// rounds to nearest, else up with the probability of the fraction.
+// rounds to nearest, else up with the probability of the fraction: element e by
+// half a word of counter e/8. Philox bounds this kernel, so 16 bits must do.
 extern "C" __global__ void __launch_bounds__(256) fold_quantise(const bf16 *dy, const float *scale, signed char *q, float *s, int n, int cols, const int *state, u32 site) {
 	__shared__ u32 tops[32];
 	i64 at = (i64)blockIdx.x * cols;
@@ -186,15 +187,18 @@ extern "C" __global__ void __launch_bounds__(256) fold_quantise(const bf16 *dy, 
 	float inv = inverse(m, &ok);
 	if (threadIdx.x == 0) s[blockIdx.x] = __fdiv_rn(m, 127.f);
 	for (int c = threadIdx.x * 8; c < cols; c += 2048) {
-		float v[8], f[8], u[8];
+		float v[8], f[8];
 		load8(v, dy + at, c, cols, true);
 		load8(f, scale, c, cols, true);
-		if (state) uniform4(u, state, site, (at + c) / 4), uniform4(u + 4, state, site, (at + c) / 4 + 1);
+		uint4 r = make_uint4(0, 0, 0, 0);
+		if (state) r = philox((u32)((at + c) / 8), state[2], state[3], site, state[0], state[1]);
+		u32 random[4] = {r.x, r.y, r.z, r.w};
 		u32 w[2] = {0, 0};
 #pragma unroll
 		for (int i = 0; i < 8; i++) {
 			float x = v[i] * f[i] * inv;
-			int k = !ok ? 0 : state ? min(127, __float2int_rd(x + u[i])) : __float2int_rn(x);
+			float u = ((random[i / 2] >> (16 * (i % 2)) & 0xffff) + 0.5f) * (1.f / 65536);
+			int k = !ok ? 0 : state ? min(127, __float2int_rd(x + u)) : __float2int_rn(x);
 			w[i / 4] |= (u32)(k & 255) << (8 * (i % 4));
 		}
 		*(uint2 *)(q + at + c) = make_uint2(w[0], w[1]);
