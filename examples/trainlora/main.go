@@ -45,6 +45,7 @@ func run() error {
 	data := flag.String("data", "", "training samples, JSONL")
 	eval := flag.String("eval", "", "evaluation samples, JSONL")
 	out := flag.String("out", "adapter", "output folder; checkpoints and logs go below it")
+	device := flag.String("device", "", "cpu, or cuda in a program built with that tag (default: the configuration's)")
 	flag.Parse()
 	if *data == "" {
 		return errors.New("-data is required")
@@ -52,6 +53,9 @@ func run() error {
 	cfg, err := readConfig(*path)
 	if err != nil {
 		return err
+	}
+	if *device != "" {
+		cfg.Load.Device = *device
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
