@@ -55,6 +55,27 @@ func checkFound(t *testing.T, b []byte, name string, index int64) {
 
 func isFinite(v float32) bool { return math.Float32bits(v)&exponent32 != exponent32 }
 
+// Large tensors are read in parts, and a large bfloat16 is no infinity.
+func TestCheckLargeTensor(t *testing.T) {
+	x := make([]float32, 3*decodeChunk+7)
+	x[5] = 1e37
+	b := write(t, DefaultWriterOptions(), func(w *Writer) {
+		for _, typ := range []Type{F32, BF16} {
+			_ = w.AddTensor(TensorInfo{Name: typ.String(), Type: typ, Shape: []int{len(x)}}, Values(x))
+		}
+	})
+	for name, size := range map[string]int64{"F32": 4, "BF16": 2} {
+		tensor, _ := open(t, b).Tensor(name)
+		if err := tensor.Check(context.Background()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		bad := bytes.Clone(b)
+		index := int64(len(x) - 2)
+		binary.LittleEndian.PutUint16(bad[tensor.Offset+size*index+size-2:], 0x7f80)
+		checkFound(t, bad, name, index)
+	}
+}
+
 func TestCheckOtherTypes(t *testing.T) {
 	b := write(t, DefaultWriterOptions(), func(w *Writer) {
 		ones := bytes.NewReader(bytes.Repeat([]byte{0xff}, 64))

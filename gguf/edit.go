@@ -98,11 +98,11 @@ func planEdit(r *Reader, change func(*Metadata) error, opts EditOptions) (edit, 
 	return edit{image: i, free: freeOf(l.header, i)}, nil
 }
 
-// inPlace makes the header that takes the place of the old one. Version 1 has other
-// lengths, and another alignment moves every tensor.
+// inPlace makes the header that takes the place of the old one, of version 3 whatever
+// that was. Another alignment would move every tensor.
 func inPlace(r *Reader, i *Image) (edit, bool, error) {
 	alignment, err := alignmentOf(&i.Metadata, 1<<20)
-	if err != nil || r.version == 1 || alignment != r.alignment {
+	if err != nil || alignment != r.alignment {
 		return edit{}, false, nil
 	}
 	h := heading{&i.Metadata, make([]TensorInfo, len(r.tensors)), i.big, alignment}

@@ -105,6 +105,18 @@ func TestEditOlderVersions(t *testing.T) {
 	}
 }
 
+// Version 1 is shorter, so a deletion may make room for version 3 in its place.
+func TestEditVersionOneInPlace(t *testing.T) {
+	b := versionOne()
+	e, err := planEdit(open(t, b), func(m *Metadata) error { m.Delete("k"); m.Delete("a"); return nil }, DefaultEditOptions())
+	if err != nil || e.image != nil {
+		t.Fatal(err, e.image)
+	}
+	if r := open(t, edited(t, b, e)); r.Version() != 3 || r.Len() != 1 {
+		t.Error(r.Version(), r.Len())
+	}
+}
+
 func TestEditAlignment(t *testing.T) {
 	b := mixed(t, DefaultWriterOptions())
 	e, err := planEdit(open(t, b), func(m *Metadata) error { m.SetUint32(alignmentKey, 512); return nil }, DefaultEditOptions())

@@ -106,6 +106,9 @@ func TestLoRAScale(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if name == "stabilised" && part == "attn_qkv" && w[10] != 10 {
+				t.Errorf("%s: lora_b was scaled although alpha says it all", name)
+			}
 			if got := float64(alpha) / float64(b.Row()) * float64(w[10]) / 10; math.Abs(got-want) > 1e-6 {
 				t.Errorf("%s, %s: scale %v, want %v", name, part, got, want)
 			}

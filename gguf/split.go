@@ -180,15 +180,14 @@ func (c *cutter) open(p *Image) error {
 	return err
 }
 
-// full reports whether t must go into the next part. A part that has no tensor yet
-// takes it, whatever its size: except a first part whose metadata alone fills it.
+// full reports whether t must go into a new part. One that is too large for any part
+// has its own; so has metadata that leaves no room in the first.
 func (c *cutter) full(t *Tensor) bool {
-	p := c.parts[len(c.parts)-1]
-	if c.opts.MaxTensors > 0 && len(p.tensors) >= c.opts.MaxTensors {
+	if c.opts.MaxTensors > 0 && len(c.parts[len(c.parts)-1].tensors) >= c.opts.MaxTensors {
 		return true
 	}
 	header, _ := padded(c.header+infoBytes(t.TensorInfo), c.alignment)
-	return c.opts.MaxBytes > 0 && c.dataWith(t) > c.opts.MaxBytes-header && (len(p.tensors) > 0 || len(c.parts) == 1)
+	return c.opts.MaxBytes > 0 && c.dataWith(t) > c.opts.MaxBytes-header
 }
 
 func (c *cutter) dataWith(t *Tensor) int64 {

@@ -190,6 +190,28 @@ func TestJoinRefuses(t *testing.T) {
 	}
 }
 
+// Parts may differ in byte order; what is written has one. Odd sizes are padded.
+func TestJoinMixedByteOrders(t *testing.T) {
+	little := open(t, mixed(t, DefaultWriterOptions()))
+	big := open(t, mixed(t, WriterOptions{Alignment: 32, MemoryBytes: 1 << 20, BigEndian: true}))
+	odd := write(t, DefaultWriterOptions(), func(w *Writer) {
+		for _, name := range []string{"odd.1", "odd.2"} {
+			_ = w.AddTensor(TensorInfo{Name: name, Type: I8, Shape: []int{5}}, Encoded(bytes.NewReader([]byte{1, 2, 3, 4, 5})))
+		}
+	})
+	all := append(append([]*Tensor{}, big.tensors[:5]...), little.tensors[5:]...)
+	all = append(all, open(t, odd).tensors...)
+	for _, first := range []*Reader{little, big} {
+		i := NewImage(first)
+		i.tensors = all
+		got := open(t, encoded(t, i))
+		if got.BigEndian() != first.BigEndian() {
+			t.Error("another byte order")
+		}
+		sameContent(t, &Reader{Metadata: first.clone(), tensors: all}, got)
+	}
+}
+
 func TestSplitNames(t *testing.T) {
 	if s := SplitName("a/b", 0, 3); s != "a/b-00001-of-00003.gguf" {
 		t.Error(s)
@@ -263,6 +285,15 @@ func TestSplitAndMergeFiles(t *testing.T) {
 		t.Error("merged is another file", err)
 	}
 	if err := MergeFile(context.Background(), out, filepath.Join(dir, ".", "merged.gguf"), Env{}); !errors.Is(err, ErrOption) {
+		t.Error(err)
+	}
+	first := filepath.Join(dir, "late-00001-of-00003.gguf")
+	late := Env{Progress: func(done, all int64) {
+		if _, err := os.Stat(first); err == nil && done < all {
+			t.Error("the first part is there before the others")
+		}
+	}}
+	if _, err := SplitFile(context.Background(), src, filepath.Join(dir, "late"), SplitOptions{MaxTensors: 5}, late); err != nil {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
