@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/borea-go/borea/checkpoint/safetensors"
 )
 
 // TestMain makes the test binary the command itself when a script calls it.
@@ -40,6 +42,7 @@ const bundled = "../fullpipeline/model"
 //	cmp FILE FILE        the same bytes
 //	json                 the output is JSON
 //	imatrix FILE         makes an importance matrix for layer 0's attn_output
+//	adapter DIR          makes a LoRA adapter of rank 4 for layer 0's o_proj
 //	readonly DIR         nobody may write into it
 //
 // $MODEL is the bundled model, $WORK the folder with the files. As in testscript.
@@ -134,6 +137,9 @@ func (s *script) do(t *testing.T, verb, rest string, negated bool) error {
 	case "imatrix":
 		require.NoError(t, os.WriteFile(filepath.Join(s.dir, rest), importance("blk.0.attn_output.weight", 192), 0o644))
 		ok = true
+	case "adapter":
+		writeAdapter(t, filepath.Join(s.dir, rest))
+		ok = true
 	case "readonly":
 		if os.Geteuid() == 0 || runtime.GOOS == "windows" {
 			t.Skip("this user may write everywhere")
@@ -159,6 +165,18 @@ func importance(name string, columns int) []byte {
 		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(1+float32(i)))
 	}
 	return b
+}
+
+func writeAdapter(t *testing.T, dir string) {
+	var w bytes.Buffer
+	const linear = "base_model.model.model.layers.0.self_attn.o_proj"
+	require.NoError(t, safetensors.Write(&w, []safetensors.Tensor{
+		safetensors.F32Tensor(linear+".lora_A.weight", []int{4, 192}, make([]float32, 4*192)),
+		safetensors.F32Tensor(linear+".lora_B.weight", []int{192, 4}, make([]float32, 192*4)),
+	}, nil))
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "adapter_model.safetensors"), w.Bytes(), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "adapter_config.json"), []byte(`{"peft_type":"LORA","r":4,"lora_alpha":8}`), 0o644))
 }
 
 // command runs the command in the script's folder, and with interrupt stops it as
