@@ -8,6 +8,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+
+	"github.com/borea-go/borea/qlora/internal/compute"
+	"github.com/borea-go/borea/qlora/internal/phi3"
 )
 
 // ErrNoTokenizer says that the model directory has no tokenizer files.
@@ -72,38 +75,132 @@ func (m *Model) Generate(ctx context.Context, prompt []int32, opts GenerateOptio
 }
 
 func (m *Model) generate(ctx context.Context, prompt []int32, opts GenerateOptions, yield func(int32, error) bool) error {
-	if err := m.checkPrompt(prompt, opts); err != nil {
-		return err
+	return m.generateAll(ctx, [][]int32{prompt}, opts, func(_ int, id int32) bool { return yield(id, nil) })
+}
+
+// BatchToken is a new token of one of several prompts.
+type BatchToken struct {
+	Prompt int // index of the prompt
+	ID     int32
+}
+
+// GenerateBatch continues several prompts together, which reads the weights once
+// a step for all of them, and yields the new tokens of each step in the order of
+// the prompts. Each prompt ends by itself, as in Generate; prompt i draws from
+// the stream of opts.Seed and i, whatever the others do.
+func (m *Model) GenerateBatch(ctx context.Context, prompts [][]int32, opts GenerateOptions) iter.Seq2[BatchToken, error] {
+	return func(yield func(BatchToken, error) bool) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		err := m.generateAll(ctx, prompts, opts, func(i int, id int32) bool { return yield(BatchToken{i, id}, nil) })
+		if err != nil {
+			yield(BatchToken{}, err)
+		}
 	}
-	stop := opts.Stop
-	if stop == nil {
-		stop = m.cfg.EOS
+}
+
+// generation is one prompt on its way.
+type generation struct {
+	sampler *sampler
+	next    int32 // token to feed
+	left    int   // tokens still to generate
+}
+
+// generateAll feeds each prompt and then steps all that have not ended, until
+// use returns false.
+func (m *Model) generateAll(ctx context.Context, prompts [][]int32, opts GenerateOptions, use func(i int, id int32) bool) error {
+	capacities, longest := make([]int, len(prompts)), 0
+	for i, p := range prompts {
+		if err := m.checkPrompt(p, opts); err != nil {
+			return err
+		}
+		capacities[i] = min(len(p)+opts.MaxNewTokens, m.cfg.MaxPosition)
+		longest = max(longest, len(p))
+		m.net.Fit(capacities[i])
 	}
-	capacity := min(len(prompt)+opts.MaxNewTokens, m.cfg.MaxPosition)
-	m.net.Fit(capacity)
+	if len(prompts) == 0 {
+		return nil
+	}
 	mark := m.dev.Mark()
 	defer m.dev.Release(mark)
-	dec := m.net.NewDecoder(capacity, min(m.opts.BlockTokens, len(prompt)), m.tuning)
-	s := newSampler(opts, prompt)
-	next := prompt
-	for range capacity - len(prompt) {
+	dec := m.net.NewDecoder(capacities, min(m.opts.BlockTokens, longest), m.cacheType(), m.tuning)
+	b := &batch{m: m, opts: opts, dec: dec, all: make([]generation, len(prompts)), use: use}
+	for i, p := range prompts {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		logits, err := dec.Feed(next)
+		b.all[i] = generation{sampler: newSampler(opts, uint64(i), p), left: capacities[i] - len(p)}
+		logits, err := dec.Feed(i, p)
+		if err == nil {
+			err = b.choose(i, logits)
+		}
+		if err != nil || b.stopped {
+			return err
+		}
+	}
+	return b.steps(ctx)
+}
+
+// batch is the prompts of one call.
+type batch struct {
+	m       *Model
+	opts    GenerateOptions
+	dec     *phi3.Decoder
+	all     []generation
+	live    []int // prompts that have not ended
+	use     func(i int, id int32) bool
+	stopped bool // by the consumer
+}
+
+func (b *batch) steps(ctx context.Context) error {
+	v := b.m.cfg.VocabSize
+	for len(b.live) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		which, ids := b.live, make([]int32, len(b.live))
+		for j, i := range which {
+			ids[j] = b.all[i].next
+		}
+		logits, err := b.dec.Step(which, ids)
 		if err != nil {
 			return err
 		}
-		id, err := s.choose(logits)
-		if err != nil {
-			return err
+		b.live = nil
+		for j, i := range which {
+			if err := b.choose(i, logits[j*v:(j+1)*v]); err != nil || b.stopped {
+				return err
+			}
 		}
-		if !yield(id, nil) || slices.Contains(stop, id) {
-			return nil
-		}
-		next = []int32{id}
 	}
 	return nil
+}
+
+// choose takes the next token of prompt i and keeps the prompt alive unless that
+// ended it.
+func (b *batch) choose(i int, logits []float32) error {
+	g, stop := &b.all[i], b.opts.Stop
+	if stop == nil {
+		stop = b.m.cfg.EOS
+	}
+	id, err := g.sampler.choose(logits)
+	if err != nil {
+		return err
+	}
+	g.next, g.left = id, g.left-1
+	b.stopped = !b.use(i, id)
+	if g.left > 0 && !slices.Contains(stop, id) {
+		b.live = append(b.live, i)
+	}
+	return nil
+}
+
+// cacheType is the type of keys and values in the cache.
+func (m *Model) cacheType() compute.Type {
+	if m.opts.KVCache == "f16" {
+		return compute.F16
+	}
+	return m.dev.Real()
 }
 
 func (m *Model) checkPrompt(prompt []int32, opts GenerateOptions) error {

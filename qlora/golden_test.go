@@ -136,8 +136,8 @@ func TestGoldenLongContext(t *testing.T) {
 	want := g.floats("long.last_logits")
 	p := forwardAll(t, m, ids, phi3.Infer)
 	require.Less(t, maxAbsDiff(m.testLogits(t, p.Hidden(), []int32{int32(len(ids) - 1)}), want), 1e-3)
-	dec := m.net.NewDecoder(len(ids), 512, nil)
-	got, err := dec.Feed(ids)
+	dec := m.net.NewDecoder([]int{len(ids)}, 512, m.dev.Real(), nil)
+	got, err := dec.Feed(0, ids)
 	require.NoError(t, err)
 	require.Less(t, maxAbsDiff(got, want), 1e-3, "cached, in blocks")
 }

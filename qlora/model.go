@@ -53,13 +53,16 @@ type LoadOptions struct {
 	// Embeddings is the form of embedding and head: "bf16" (exact for bf16 files),
 	// "f32", or "int8", which halves what a decoded token reads of the head.
 	Embeddings string `json:"embeddings" yaml:"embeddings"`
+	// KVCache is the form of keys and values while generating: "full", as the
+	// device computes, or "f16", half of that on the CPU; "f16" is the CPU's only.
+	KVCache string `json:"kv_cache" yaml:"kv_cache"`
 	// BlockTokens is how many tokens are scored or prefilled at once, at least 1.
 	BlockTokens int `json:"block_tokens" yaml:"block_tokens"`
 }
 
 // DefaultLoadOptions is int8 on the CPU, 1,024 tokens a block.
 func DefaultLoadOptions() LoadOptions {
-	return LoadOptions{Device: "cpu", Weights: "int8", Embeddings: "bf16", BlockTokens: 1024}
+	return LoadOptions{Device: "cpu", Weights: "int8", Embeddings: "bf16", KVCache: "full", BlockTokens: 1024}
 }
 
 // OptionError reports an option outside its range.
@@ -86,6 +89,9 @@ func (o LoadOptions) Validate() error {
 	}
 	if o.Embeddings != "bf16" && o.Embeddings != "f32" && o.Embeddings != "int8" {
 		return &OptionError{"embeddings", o.Embeddings, "bf16, f32 or int8"}
+	}
+	if o.KVCache != "full" && (o.KVCache != "f16" || o.Device != "cpu") {
+		return &OptionError{"kv_cache", o.KVCache, "full, or on the CPU f16"}
 	}
 	if o.BlockTokens < 1 {
 		return &OptionError{"block_tokens", o.BlockTokens, "at least 1"}

@@ -24,8 +24,9 @@ type candidate struct {
 	p  float64 // logit, then probability
 }
 
-func newSampler(opts GenerateOptions, prompt []int32) *sampler {
-	s := &sampler{opts: opts, rng: newRand(opts.Seed, 1)}
+// newSampler returns the sampler of the prompt at index i of a batch.
+func newSampler(opts GenerateOptions, i uint64, prompt []int32) *sampler {
+	s := &sampler{opts: opts, rng: newRand(opts.Seed, 1+i<<32)}
 	if opts.RepetitionPenalty != 1 {
 		s.seen = make(map[int32]bool)
 		for _, id := range prompt {

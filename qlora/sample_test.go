@@ -21,7 +21,7 @@ func logitsOf(p ...float64) []float32 {
 func frequencies(t *testing.T, o GenerateOptions, n int, p ...float64) []float64 {
 	t.Helper()
 	require.NoError(t, o.Validate())
-	s := newSampler(o, nil)
+	s := newSampler(o, 0, nil)
 	f := make([]float64, len(p))
 	for range n {
 		id, err := s.choose(logitsOf(p...))
@@ -75,7 +75,7 @@ func TestSamplerFrequencies(t *testing.T) {
 func TestSamplerIsItsSeed(t *testing.T) {
 	draw := func(seed uint64) []int32 {
 		o := sampling(func(o *GenerateOptions) { o.Seed = seed })
-		s := newSampler(o, nil)
+		s := newSampler(o, 0, nil)
 		var out []int32
 		for range 50 {
 			id, err := s.choose(logitsOf(0.2, 0.3, 0.1, 0.4))
@@ -90,7 +90,7 @@ func TestSamplerIsItsSeed(t *testing.T) {
 
 func TestSamplerTiesGoToTheLowestID(t *testing.T) {
 	for _, o := range []GenerateOptions{DefaultGenerateOptions(), sampling(func(o *GenerateOptions) { o.TopK = 1 })} {
-		id, err := newSampler(o, nil).choose([]float32{0, 2, 2, 1})
+		id, err := newSampler(o, 0, nil).choose([]float32{0, 2, 2, 1})
 		require.NoError(t, err)
 		require.Equal(t, int32(1), id)
 	}
@@ -101,7 +101,7 @@ func TestSamplerTiesGoToTheLowestID(t *testing.T) {
 func TestRepetitionPenalty(t *testing.T) {
 	o := DefaultGenerateOptions()
 	o.RepetitionPenalty = 2
-	s := newSampler(o, []int32{0, 2, 2})
+	s := newSampler(o, 0, []int32{0, 2, 2})
 	logits := []float32{4, 3, -1, -3}
 	id, err := s.choose(logits)
 	require.NoError(t, err)
@@ -119,7 +119,7 @@ func TestSamplerRefusesNonFiniteLogits(t *testing.T) {
 		for _, o := range []GenerateOptions{DefaultGenerateOptions(), sampling(nil)} {
 			logits := slices.Repeat([]float32{1}, 5)
 			logits[3] = float32(bad)
-			_, err := newSampler(o, nil).choose(logits)
+			_, err := newSampler(o, 0, nil).choose(logits)
 			require.ErrorIs(t, err, ErrNotFinite)
 		}
 	}

@@ -12,13 +12,15 @@ const (
 	I32
 	I8
 	U8
+	// F16 is IEEE half precision; only a Cache may have it, on devices that say so.
+	F16
 )
 
 // Size returns the bytes of one element.
-func (t Type) Size() int { return [...]int{4, 2, 4, 1, 1}[t] }
+func (t Type) Size() int { return [...]int{4, 2, 4, 1, 1, 2}[t] }
 
 // String returns the lower-case name.
-func (t Type) String() string { return [...]string{"f32", "bf16", "i32", "i8", "u8"}[t] }
+func (t Type) String() string { return [...]string{"f32", "bf16", "i32", "i8", "u8", "f16"}[t] }
 
 // Buffer is a typed region of device memory. Only the device that made it can
 // look inside; the host uses Upload and Download.
@@ -124,8 +126,8 @@ type Heads struct {
 // QKV returns the row length of the fused projection, (H+2K)D.
 func (h Heads) QKV() int { return (h.H + 2*h.K) * h.D }
 
-// Cache holds the rotated keys and the values of one sequence, each
-// Real [Cap, K, D].
+// Cache holds the rotated keys and the values of one sequence, each [Cap, K, D],
+// Real or, where the device takes it, F16.
 type Cache struct {
 	K, V Buffer
 	Cap  int

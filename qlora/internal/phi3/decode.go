@@ -6,90 +6,148 @@ import (
 	"github.com/borea-go/borea/qlora/internal/compute"
 )
 
-// Decoder runs one sequence with a key/value cache.
+// Decoder runs sequences with a key/value cache each. What they have in common, a
+// step of all of them reads once: the weights.
 type Decoder struct {
 	pass   *Pass
-	cache  []compute.Cache
-	past   int
+	seqs   []*cached
+	step   []*cached // of the pass under way, one a token; nil while one sequence is fed
+	at     *cached   // the sequence that is fed
 	last   compute.Activation
 	index  compute.Buffer
 	logits compute.Buffer
 	host   []float32
 }
 
-// NewDecoder allocates a cache for capacity tokens and room to feed block
-// tokens at once.
-func (m *Model) NewDecoder(capacity, block int, tune *Tuning) *Decoder {
-	d, h := m.Dev, m.Heads()
-	m.Fit(capacity)
+// cached is one sequence.
+type cached struct {
+	layers []compute.Cache
+	past   int
+}
+
+// NewDecoder allocates a cache of type kv for each capacity, in tokens, and room
+// to feed block tokens at once.
+func (m *Model) NewDecoder(capacities []int, block int, kv compute.Type, tune *Tuning) *Decoder {
+	d, h, n := m.Dev, m.Heads(), len(capacities)
 	dec := &Decoder{
-		pass:   m.NewPass(block, Infer, tune),
-		last:   compute.Activation{X: d.Alloc(d.Real(), m.Config.HiddenSize)},
-		index:  d.Alloc(compute.I32, 1),
-		logits: d.Alloc(d.Real(), m.Config.VocabSize),
-		host:   make([]float32, m.Config.VocabSize),
+		pass:   m.NewPass(max(block, n), Infer, tune),
+		last:   compute.Activation{X: d.Alloc(d.Real(), n*m.Config.HiddenSize)},
+		index:  d.Alloc(compute.I32, n),
+		logits: d.Alloc(d.Real(), n*m.Config.VocabSize),
+		host:   make([]float32, n*m.Config.VocabSize),
 	}
-	for range m.layers {
-		dec.cache = append(dec.cache, compute.Cache{
-			K: d.Alloc(d.Real(), capacity*h.K*h.D), V: d.Alloc(d.Real(), capacity*h.K*h.D), Cap: capacity,
-		})
+	for _, capacity := range capacities {
+		s := &cached{}
+		for range m.layers {
+			size := capacity * h.K * h.D
+			s.layers = append(s.layers, compute.Cache{K: d.Alloc(kv, size), V: d.Alloc(kv, size), Cap: capacity})
+		}
+		dec.seqs = append(dec.seqs, s)
 	}
 	tune.prepare(d)
 	return dec
 }
 
-// Len returns the tokens in the cache.
-func (d *Decoder) Len() int { return d.past }
+// Len returns the tokens in the cache of sequence i.
+func (d *Decoder) Len(i int) int { return d.seqs[i].past }
 
-// Feed appends ids and returns the logits [V] that follow the last of them. The
-// slice is valid until the next call. The rotary regime follows the length
-// reached, as in the reference: keys already cached keep theirs.
-func (d *Decoder) Feed(ids []int32) ([]float32, error) {
-	if d.past+len(ids) > d.cache[0].Cap {
-		return nil, fmt.Errorf("phi3: %d tokens exceed the cache of %d", d.past+len(ids), d.cache[0].Cap)
+// Feed appends ids to sequence i, a block after another, and returns the logits
+// [V] that follow the last of them. The slice is valid until the next call. The
+// rotary regime follows the length reached, as in the reference: keys already
+// cached keep theirs.
+func (d *Decoder) Feed(i int, ids []int32) ([]float32, error) {
+	s := d.seqs[i]
+	if err := s.fits(len(ids)); err != nil {
+		return nil, err
 	}
-	if len(ids) == 0 {
-		return nil, fmt.Errorf("phi3: no tokens to feed")
-	}
-	base := d.pass.m.rope.base(d.pass.m.Config, d.past+len(ids))
+	d.step, d.at = nil, s
+	base := d.pass.m.rope.base(d.pass.m.Config, s.past+len(ids))
 	for len(ids) > 0 {
 		n := min(len(ids), d.pass.cap)
-		d.block(ids[:n], base)
+		rows := make([]int32, n)
+		for j := range rows {
+			rows[j] = base + int32(s.past+j)
+		}
+		d.run(ids[:n], rows)
+		s.past += n
 		ids = ids[n:]
 	}
-	return d.readLogits()
+	return d.readLogits([]int32{int32(d.pass.n - 1)})
 }
 
-func (d *Decoder) block(ids []int32, base int32) {
+func (s *cached) fits(n int) error {
+	if n == 0 {
+		return fmt.Errorf("phi3: no tokens to feed")
+	}
+	if c := s.layers[0].Cap; s.past+n > c {
+		return fmt.Errorf("phi3: %d tokens exceed the cache of %d", s.past+n, c)
+	}
+	return nil
+}
+
+// Step appends one token to each of the sequences which, all of them different,
+// and returns their logits, [len(which), V], valid until the next call.
+func (d *Decoder) Step(which []int, ids []int32) ([]float32, error) {
+	m := d.pass.m
+	d.step = d.step[:0]
+	rows, last := make([]int32, len(which)), make([]int32, len(which))
+	for j, i := range which {
+		s := d.seqs[i]
+		if err := s.fits(1); err != nil {
+			return nil, err
+		}
+		d.step = append(d.step, s)
+		rows[j], last[j] = m.rope.base(m.Config, s.past+1)+int32(s.past), int32(j)
+	}
+	d.run(ids, rows)
+	for _, s := range d.step {
+		s.past++
+	}
+	return d.readLogits(last)
+}
+
+// run takes tokens through all blocks.
+func (d *Decoder) run(ids, rows []int32) {
 	p, m := d.pass, d.pass.m
 	dev, n := m.Dev, len(ids)
 	p.n = n
-	rows := make([]int32, n)
-	for i := range rows {
-		rows[i] = base + int32(d.past+i)
-	}
 	dev.Upload(p.ids.Slice(0, n), ids)
 	dev.Upload(p.seq.Row.Slice(0, n), rows)
 	dev.Embed(p.stream(0), m.Embed, p.ids, n, 0, p.seq, compute.Random{})
 	for i := range m.layers {
 		p.forward(i, p.stream(0), p.stream(0), p.layerState(0), d.attention)
 	}
-	d.past += n
 }
 
 func (d *Decoder) attention(s *layerState, layer int) {
 	p, m := d.pass, d.pass.m
-	m.Dev.AttentionCached(s.attn, s.qkv, m.Heads(), m.rope.Rope, p.seq.Row, d.cache[layer], d.past, p.n)
+	h := m.Heads()
+	if len(d.step) == 0 {
+		m.Dev.AttentionCached(s.attn, s.qkv, h, m.rope.Rope, p.seq.Row, d.at.layers[layer], d.at.past, p.n)
+		return
+	}
+	for j, seq := range d.step {
+		qkv := s.qkv.Slice(j*h.QKV(), h.QKV())
+		m.Dev.AttentionCached(row(s.attn, j, h.H*h.D), qkv, h, m.rope.Rope, p.seq.Row.Slice(j, 1), seq.layers[layer], seq.past, 1)
+	}
 }
 
-func (d *Decoder) readLogits() ([]float32, error) {
-	p, m := d.pass, d.pass.m
-	p.finish()
-	m.Dev.Upload(d.index, []int32{int32(p.n - 1)})
-	m.Dev.Gather(d.last.X, p.final.X, d.index, 1, m.Config.HiddenSize)
-	m.Dev.Linear(d.logits, nil, d.last, m.Head, nil, nil, 1, compute.Random{})
-	if err := m.Dev.Download(d.host, d.logits); err != nil {
-		return nil, err
+// row is row j of an activation.
+func row(a compute.Activation, j, cols int) compute.Activation {
+	r := compute.Activation{X: a.X.Slice(j*cols, cols)}
+	if a.Q != nil {
+		r.Q, r.S = a.Q.Slice(j*cols, cols), a.S.Slice(j, 1)
 	}
-	return d.host, nil
+	return r
+}
+
+// readLogits returns the logits of the given rows of the pass.
+func (d *Decoder) readLogits(rows []int32) ([]float32, error) {
+	p, m, n := d.pass, d.pass.m, len(rows)
+	p.finish()
+	m.Dev.Upload(d.index.Slice(0, n), rows)
+	m.Dev.Gather(d.last.X, p.final.X, d.index, n, m.Config.HiddenSize)
+	m.Dev.Linear(d.logits, nil, d.last, m.Head, nil, nil, n, compute.Random{})
+	host := d.host[:n*m.Config.VocabSize]
+	return host, m.Dev.Download(host, d.logits.Slice(0, len(host)))
 }

@@ -90,12 +90,13 @@ func TestDecoderEqualsForward(t *testing.T) {
 	m, ids, want := loadMini(t, "phi3-mini-gqa")
 	v := m.Config.VocabSize
 	for _, block := range []int{1, 7, 40} {
-		dec := m.NewDecoder(len(ids), block, nil)
-		if _, err := dec.Feed(ids[:len(ids)-2]); err != nil {
+		m.Fit(len(ids))
+		dec := m.NewDecoder([]int{len(ids)}, block, m.Dev.Real(), nil)
+		if _, err := dec.Feed(0, ids[:len(ids)-2]); err != nil {
 			t.Fatal(err)
 		}
 		for k := 2; k >= 1; k-- {
-			got, err := dec.Feed(ids[len(ids)-k : len(ids)-k+1])
+			got, err := dec.Feed(0, ids[len(ids)-k : len(ids)-k+1])
 			check(t, err)
 			for i, g := range got {
 				if d := math.Abs(float64(g - want[(len(ids)-k)*v+i])); d > 1e-4 {

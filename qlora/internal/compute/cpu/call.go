@@ -55,6 +55,14 @@ func (c call) f32(name string, b compute.Buffer, n int) []float32 {
 	return nil
 }
 
+// f16 returns the first n elements of b, as bits.
+func (c call) f16(name string, b compute.Buffer, n int) []uint16 {
+	if x := c.typed(name, b, compute.F16, n); c.ok() {
+		return x.h[:n]
+	}
+	return nil
+}
+
 func (c call) i32(name string, b compute.Buffer, n int) []int32 {
 	if x := c.typed(name, b, compute.I32, n); c.ok() {
 		return x.i[:n]

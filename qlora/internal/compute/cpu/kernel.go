@@ -27,6 +27,9 @@ type kernels struct {
 	axpy       func(y, x []float32, a float32)  // y += a·x
 	scale      func(x []float32, a float32)     // x *= a
 
+	widen  func(dst []float32, src []uint16) // from half precision, exactly
+	narrow func(dst []uint16, src []float32) // to half precision, nearest even
+
 	philox func(dst []float32, s *stream, site, first uint32)
 	keep   func(dst, src, u []float32, p, factor float32, add bool)
 
@@ -57,7 +60,7 @@ func goKernels() kernels {
 		name: "go", mr: 4, nr: 4, tile: tileGo, pack: packGo,
 		expSum: expSumGo, max: maxGo, swiglu: swigluGo, swigluBack: swigluBackGo,
 		dot: dot32Go, dotBF16: dotBF16Go, dotI8: dotI8Go, axpy: axpyGo, scale: scaleGo,
-		philox: philoxGo, keep: keepGo, quantise: quantiseGo, scaleSums: scaleSumsGo,
+		widen: widenGo, narrow: narrowGo, philox: philoxGo, keep: keepGo, quantise: quantiseGo, scaleSums: scaleSumsGo,
 	}
 	byRow(&k)
 	return k

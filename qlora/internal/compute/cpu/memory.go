@@ -36,7 +36,7 @@ func (b *buffer) Slice(off, n int) compute.Buffer {
 	switch b.typ {
 	case compute.F32:
 		s.f = b.f[off : off+n : off+n]
-	case compute.BF16:
+	case compute.BF16, compute.F16:
 		s.h = b.h[off : off+n : off+n]
 	case compute.I32:
 		s.i = b.i[off : off+n : off+n]
@@ -55,7 +55,7 @@ func (d *Device) Real() compute.Type { return compute.F32 }
 func (d *Device) Alloc(t compute.Type, n int) compute.Buffer {
 	reg := &region{owner: d}
 	b := &buffer{typ: t, n: n, reg: reg}
-	if n < 0 || t > compute.U8 {
+	if n < 0 || t > compute.F16 {
 		d.fail(fmt.Errorf("cpu: Alloc of %d elements of type %d", n, t))
 		reg.released, b.n = true, 0
 		return b
@@ -71,7 +71,7 @@ func (d *Device) Alloc(t compute.Type, n int) compute.Buffer {
 	switch t {
 	case compute.F32:
 		b.f = mem[:n:n]
-	case compute.BF16:
+	case compute.BF16, compute.F16:
 		b.h = unsafe.Slice((*uint16)(p), n)
 	case compute.I32:
 		b.i = unsafe.Slice((*int32)(p), n)

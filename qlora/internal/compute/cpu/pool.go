@@ -65,23 +65,25 @@ type scratch struct {
 
 // The regions of scratch.
 const (
-	slotA    = iota // packed left operand
-	slotB           // packed right operand
-	slotTile        // one micro-tile
-	slotEdge        // last rows of a left operand, packed
-	slotX           // dropped-out input, adapter path
-	slotU           // gradient at the adapter's inner activation
-	slotK           // packed keys
-	slotV           // packed values
-	slotS           // scores
-	slotP           // packed scores
-	slotO           // attention output
-	slotG           // packed output gradient
-	slotD           // row statistics
-	slotZ           // logits
-	slotH           // gathered hidden rows
-	slotDeep        // parts of a long sum
-	slotN           // one row of 4-bit codes, widened
+	slotA      = iota // packed left operand
+	slotB             // packed right operand
+	slotTile          // one micro-tile
+	slotEdge          // last rows of a left operand, packed
+	slotX             // dropped-out input, adapter path
+	slotU             // gradient at the adapter's inner activation
+	slotK             // packed keys
+	slotV             // packed values
+	slotS             // scores
+	slotP             // packed scores
+	slotO             // attention output
+	slotG             // packed output gradient
+	slotD             // row statistics
+	slotZ             // logits
+	slotH             // gathered hidden rows
+	slotDeep          // parts of a long sum
+	slotKeys          // keys of a half precision cache, widened
+	slotValues        // its values
+	slotN             // one row of 4-bit codes, widened
 	slots
 )
 

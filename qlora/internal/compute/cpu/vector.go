@@ -1,5 +1,7 @@
 package cpu
 
+import "github.com/borea-go/borea/checkpoint/safetensors"
+
 func dot32Go(a, b []float32) float32 {
 	var s [4]float32
 	n := len(a) &^ 3
@@ -63,5 +65,17 @@ func byRow(k *kernels) {
 		for r, a := range p {
 			axpy(y, v[r*ld:][:len(y)], a)
 		}
+	}
+}
+
+func widenGo(dst []float32, src []uint16) {
+	for i, h := range src {
+		dst[i] = safetensors.FromF16(h)
+	}
+}
+
+func narrowGo(dst []uint16, src []float32) {
+	for i, v := range src {
+		dst[i] = safetensors.F16(v)
 	}
 }

@@ -36,6 +36,22 @@ func vectors256(k *kernels) {
 		}
 		swigluBackGo(dg[n:], du[n:], dm[n:], g[n:], u[n:])
 	}
+	k.widen = func(dst []float32, src []uint16) {
+		n := len(src) &^ 7
+		if n > 0 {
+			_ = dst[:n]
+			widen256(&dst[0], &src[0], n/8)
+		}
+		widenGo(dst[n:], src[n:])
+	}
+	k.narrow = func(dst []uint16, src []float32) {
+		n := len(src) &^ 7
+		if n > 0 {
+			_ = dst[:n]
+			narrow256(&dst[0], &src[0], n/8)
+		}
+		narrowGo(dst[n:], src[n:])
+	}
 	dots256(k)
 }
 
@@ -118,3 +134,9 @@ func scale256(x *float32, n int, a float32)
 
 //go:noescape
 func epilogue256(y *float32, acc *int32, n int, s float32, scale *float32, sum *int32, offset, add bool)
+
+//go:noescape
+func widen256(dst *float32, src *uint16, blocks int)
+
+//go:noescape
+func narrow256(dst *uint16, src *float32, blocks int)
