@@ -9,12 +9,14 @@
 // samples to examples, plan.go the order of batches, trainer.go the loop,
 // state.go exact resume, params.go trainable parameters, schedule.go the
 // learning rate, adapter.go and peft.go PEFT's files, merge.go folding an
-// adapter and gates into the weights, backbone.go the classifier's backbone,
+// adapter and gates into the weights, memory.go what a training will take,
+// backbone.go the classifier's backbone,
 // tensorboard.go and trainlog.go logs.
 //
 // Glossary: B batch, T tokens, C hidden size, H heads, D head size, F MLP size,
 // V vocabulary, R LoRA rank.
 //
 // What it does not do: full fine-tuning, architectures other than Phi-3, and
-// more than one generation or training run at a time on one Model.
+// more than one call or training run at a time on one Model (GenerateBatch takes
+// several prompts in one call).
 package qlora

@@ -87,7 +87,8 @@ type BatchToken struct {
 // GenerateBatch continues several prompts together, which reads the weights once
 // a step for all of them, and yields the new tokens of each step in the order of
 // the prompts. Each prompt ends by itself, as in Generate; prompt i draws from
-// the stream of opts.Seed and i, whatever the others do.
+// the stream of opts.Seed and i. Sums of more than four prompts run in another
+// order than alone, so the last bits of logits can differ from Generate's.
 func (m *Model) GenerateBatch(ctx context.Context, prompts [][]int32, opts GenerateOptions) iter.Seq2[BatchToken, error] {
 	return func(yield func(BatchToken, error) bool) {
 		m.mu.Lock()

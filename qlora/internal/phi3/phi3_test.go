@@ -96,7 +96,7 @@ func TestDecoderEqualsForward(t *testing.T) {
 			t.Fatal(err)
 		}
 		for k := 2; k >= 1; k-- {
-			got, err := dec.Feed(0, ids[len(ids)-k : len(ids)-k+1])
+			got, err := dec.Feed(0, ids[len(ids)-k:len(ids)-k+1])
 			check(t, err)
 			for i, g := range got {
 				if d := math.Abs(float64(g - want[(len(ids)-k)*v+i])); d > 1e-4 {
