@@ -65,7 +65,8 @@ def main():
     g = oracle.Ggml(sys.argv[1])
     total = int(float(sys.argv[2]) * (1 << 20)) if len(sys.argv) > 2 else 16 << 20
     names = sys.argv[3].split(",") if len(sys.argv) > 3 else list(BLOCK)
-    folder = pathlib.Path(tempfile.mkdtemp())
+    kept = tempfile.TemporaryDirectory()  # removed with this object
+    folder = pathlib.Path(kept.name)
     ours = Ours(folder)
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     rng = np.random.default_rng(7)
