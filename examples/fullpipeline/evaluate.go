@@ -40,7 +40,7 @@ func (p *pipeline) evaluateTest(ctx context.Context, judge *classifier.Judge, di
 	for i, s := range samples {
 		records[i] = eval.Record{ID: s.ID, Truth: s.Label, Cluster: s.TemplateID, Domain: s.Domain, LabelSource: s.LabelSource}
 	}
-	return p.judgeAll(ctx, judge, examples, records, dir)
+	return p.judgeAll(ctx, judge, examples, records, dir, "Judge on held-back templates")
 }
 
 func (p *pipeline) evaluateAuthored(ctx context.Context, judge *classifier.Judge, dir string) error {
@@ -54,12 +54,12 @@ func (p *pipeline) evaluateAuthored(ctx context.Context, judge *classifier.Judge
 		examples = append(examples, classifier.Example{Text: g.Text, Class: g.Label})
 		records = append(records, eval.Record{ID: g.ID, Truth: g.Label, Cluster: g.Pair, Domain: g.Domain, LabelSource: g.Source})
 	}
-	return p.judgeAll(ctx, judge, examples, records, filepath.Join(dir, "authored"))
+	return p.judgeAll(ctx, judge, examples, records, filepath.Join(dir, "authored"), "Judge on hand-labelled requests")
 }
 
-// judgeAll predicts, measures against baselines, and writes report, records and
-// pictures.
-func (p *pipeline) judgeAll(ctx context.Context, judge *classifier.Judge, examples []classifier.Example, records []eval.Record, dir string) error {
+// judgeAll predicts, measures against baselines, and writes report, records,
+// pictures and the page that shows them together.
+func (p *pipeline) judgeAll(ctx context.Context, judge *classifier.Judge, examples []classifier.Example, records []eval.Record, dir, title string) error {
 	texts := make([]string, len(examples))
 	for i, ex := range examples {
 		texts[i] = ex.Text
@@ -82,10 +82,16 @@ func (p *pipeline) judgeAll(ctx context.Context, judge *classifier.Judge, exampl
 	if err != nil {
 		return err
 	}
-	return writeEvaluation(dir, rep, records)
+	page := plot.Page{Title: title, Intro: []string{"Labels come from " + records[0].LabelSource + "; baselines learned from the same requests as the judge."},
+		Report: rep, Records: records, Texts: map[string]string{}}
+	for i, r := range records {
+		page.Texts[r.ID] = texts[i]
+	}
+	return writeEvaluation(dir, page)
 }
 
-// baselines are the majority class of the training part, and the rules.
+// baselines are what a judge has to beat: the majority class of the training
+// part, naive Bayes over the rules' keywords and over characters, and the rules.
 func (p *pipeline) baselines(texts []string) ([]eval.Baseline, error) {
 	train, _, err := p.requests("train", 0, map[string]int{})
 	if err != nil {
@@ -99,28 +105,46 @@ func (p *pipeline) baselines(texts []string) ([]eval.Baseline, error) {
 	if err != nil {
 		return nil, err
 	}
-	byRules := eval.Baseline{Name: "rules"}
-	for _, t := range texts {
-		byRules.Pred = append(byRules.Pred, label.FourClass(t, rules).Class)
+	out := []eval.Baseline{eval.Majority(classes, len(texts)),
+		decide("rules", texts, func(t string) label.Class { return label.FourClass(t, rules).Class })}
+	for _, c := range []struct {
+		name  string
+		words func(string) []string
+	}{{"naive Bayes, the rules' keywords", rules.Keywords}, {"naive Bayes, 1 to 3 characters", classifier.CharNGrams(1, 3)}} {
+		b, err := classifier.FitNaiveBayes(train, c.words, 1)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, decide(c.name, texts, func(t string) label.Class { return b.Predict(t).Class }))
 	}
-	return []eval.Baseline{eval.Majority(classes, len(texts)), byRules}, nil
+	return out, nil
 }
 
-func writeEvaluation(dir string, rep eval.Report, records []eval.Record) error {
+func decide(name string, texts []string, class func(string) label.Class) eval.Baseline {
+	b := eval.Baseline{Name: name}
+	for _, t := range texts {
+		b.Pred = append(b.Pred, class(t))
+	}
+	return b
+}
+
+func writeEvaluation(dir string, page plot.Page) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := qlora.WriteReport(filepath.Join(dir, "report.json"), rep); err != nil {
-		return err
-	}
-	f, err := os.Create(filepath.Join(dir, "predictions.jsonl"))
+	return errors.Join(
+		qlora.WriteReport(filepath.Join(dir, "report.json"), page.Report),
+		create(filepath.Join(dir, "predictions.jsonl"), func(w io.Writer) error { return eval.WriteRecords(w, page.Records) }),
+		create(filepath.Join(dir, "report.html"), func(w io.Writer) error { return page.WriteHTML(w, plot.DefaultStyle()) }),
+		drawConfusion(dir, page.Report))
+}
+
+func create(path string, write func(io.Writer) error) error {
+	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(eval.WriteRecords(f, records), f.Close()); err != nil {
-		return err
-	}
-	return drawConfusion(dir, rep)
+	return errors.Join(write(f), f.Close())
 }
 
 func drawConfusion(dir string, rep eval.Report) error {
