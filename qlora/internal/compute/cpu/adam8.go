@@ -1,6 +1,6 @@
 package cpu
 
-import "slices"
+import "github.com/borea-go/borea/qlora/internal/compute"
 
 // adamBlock is the number of elements that share an absmax.
 const adamBlock = 256
@@ -12,33 +12,8 @@ type codebook struct {
 	mid   [255]float32
 }
 
-// dynamicMap builds the dynamic map of Dettmers, "8-bit Approximations for
-// Parallelism in Deep Learning" (arXiv 1511.04561), as bitsandbytes uses it for
-// Adam: for decade e of 7, the midpoints of equal cells of [0.1, 1], 2^e of them
-// times 10^(e-6) with both signs for the signed map, 2^(e+1) for the unsigned;
-// then 0 and 1.
-func dynamicMap(signed bool) *codebook {
-	values := []float64{0, 1}
-	scale := 1e-6
-	for e := range 7 {
-		cells := 2 << e
-		if signed {
-			cells = 1 << e
-		}
-		for i := range cells {
-			v := (0.1 + 0.9*(float64(i)+0.5)/float64(cells)) * scale
-			values = append(values, v)
-			if signed {
-				values = append(values, -v)
-			}
-		}
-		scale *= 10
-	}
-	slices.Sort(values)
-	c := &codebook{}
-	for i, v := range values {
-		c.value[i] = float32(v)
-	}
+func newCodebook(signed bool) *codebook {
+	c := &codebook{value: compute.DynamicMap(signed)}
 	for i := range c.mid {
 		c.mid[i] = (c.value[i] + c.value[i+1]) / 2
 	}
@@ -59,7 +34,7 @@ func (c *codebook) code(x float32) uint8 {
 // adam8 updates block by block: moments are widened, updated in float32, and
 // stored again as codes of their new absmax.
 func (d *Device) adam8(p, g []float32, cm, cv []uint8, am, av []float32, s adamStep) {
-	signed, unsigned := dynamicMap(true), dynamicMap(false)
+	signed, unsigned := newCodebook(true), newCodebook(false)
 	d.pool.rows(len(am), adamBlock, func(_ *worker, lo, hi int) {
 		var m, v [adamBlock]float32
 		for b := lo; b < hi; b++ {

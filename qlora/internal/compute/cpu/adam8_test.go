@@ -5,7 +5,7 @@ import "testing"
 // TestDynamicMap checks the shape of both tables and that codes are nearest.
 func TestDynamicMap(t *testing.T) {
 	for _, signed := range []bool{true, false} {
-		c := dynamicMap(signed)
+		c := newCodebook(signed)
 		if c.value[255] != 1 || (c.value[0] == 0) == signed {
 			t.Errorf("signed %v: from %v to %v", signed, c.value[0], c.value[255])
 		}
@@ -28,7 +28,7 @@ func TestDynamicMap(t *testing.T) {
 
 // TestDynamicMapEnds pins values known from bitsandbytes' tables.
 func TestDynamicMapEnds(t *testing.T) {
-	s, u := dynamicMap(true), dynamicMap(false)
+	s, u := newCodebook(true), newCodebook(false)
 	for _, c := range []struct{ got, want float32 }{
 		{s.value[0], -0.99296875}, {s.value[127], 0}, {s.value[128], 5.5e-7}, {s.value[254], 0.99296875},
 		{u.value[0], 0}, {u.value[1], 3.25e-7}, {u.value[2], 7.75e-7}, {u.value[254], 0.996484375},

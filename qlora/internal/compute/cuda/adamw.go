@@ -4,7 +4,6 @@ package cuda
 
 import (
 	"math"
-	"slices"
 	"unsafe"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
@@ -53,33 +52,11 @@ func (d *Device) AdamW(p, g compute.Buffer, m compute.Moments, hyper compute.Buf
 	d.flat(name, n, args)
 }
 
-// dynamicMap builds the dynamic map of Dettmers, "8-bit Approximations for
-// Parallelism in Deep Learning" (arXiv 1511.04561), as bitsandbytes uses it for
-// Adam: for decade e of 7, the midpoints of equal cells of [0.1, 1], 2^e of them
-// times 10^(e-6) with both signs for the signed map, 2^(e+1) for the unsigned;
-// then 0 and 1. The midpoints between neighbours follow the 256 values.
-func dynamicMap(signed bool) []float32 {
-	values := []float64{0, 1}
-	scale := 1e-6
-	for e := range 7 {
-		cells := 2 << e
-		if signed {
-			cells = 1 << e
-		}
-		for i := range cells {
-			v := (0.1 + 0.9*(float64(i)+0.5)/float64(cells)) * scale
-			values = append(values, v)
-			if signed {
-				values = append(values, -v)
-			}
-		}
-		scale *= 10
-	}
-	slices.Sort(values)
+// mapAndMidpoints is the dynamic map followed by the midpoints between neighbours.
+func mapAndMidpoints(signed bool) []float32 {
 	table := make([]float32, 512)
-	for i, v := range values {
-		table[i] = float32(v)
-	}
+	values := compute.DynamicMap(signed)
+	copy(table, values[:])
 	for i := range 255 {
 		table[256+i] = (table[i] + table[i+1]) / 2
 	}
@@ -89,7 +66,7 @@ func dynamicMap(signed bool) []float32 {
 
 // loadMoments uploads the tables of the 8-bit moments.
 func (d *Device) loadMoments() (err error) {
-	table := append(dynamicMap(true), dynamicMap(false)...)
+	table := append(mapAndMidpoints(true), mapAndMidpoints(false)...)
 	if d.adam, err = d.weights.take(4 * len(table)); err != nil {
 		return err
 	}
