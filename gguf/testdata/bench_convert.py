@@ -52,7 +52,8 @@ def main():
         one = line(f"one pass, {r['weights']} weights", r)
         peak = r["peak_rss_kib"]
         two = line("conversion to F16", convert("F16", f16))
-        r = json.loads(subprocess.run([sys.executable, __file__, "--reference", npm, f16, theirs], check=True, stdout=subprocess.PIPE).stdout)
+        said = subprocess.run([sys.executable, __file__, "--reference", npm, f16, theirs], check=True, stdout=subprocess.PIPE).stdout
+        r = json.loads(next(s for s in said.splitlines() if s.startswith(b"{")))  # the library prints there too
         two += line("llama_model_quantize", r)
         a, b = whole_file.tensors(ours), whole_file.tensors(theirs)
         same = sum(x == y for x, y in zip(a, b))
