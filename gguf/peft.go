@@ -1,13 +1,13 @@
 package gguf
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io/fs"
 	"math"
-	"regexp"
 	"strings"
+
+	"github.com/borea-go/borea/internal/peftpattern"
 )
 
 // Names inside a PEFT adapter directory.
@@ -19,24 +19,15 @@ const (
 
 // peftConfig is what of adapter_config.json decides about the factors.
 type peftConfig struct {
-	Type         string          `json:"peft_type"`
-	Base         string          `json:"base_model_name_or_path"`
-	R            int             `json:"r"`
-	Alpha        float64         `json:"lora_alpha"`
-	Bias         string          `json:"bias"`
-	RSLoRA       bool            `json:"use_rslora"`
-	DoRA         bool            `json:"use_dora"`
-	FanInFanOut  bool            `json:"fan_in_fan_out"`
-	AlphaPattern json.RawMessage `json:"alpha_pattern"`
-	patterns     []alphaPattern
-}
-
-// An alphaPattern is one entry of alpha_pattern. The first whose expression matches
-// the end of a linear's name decides (PEFT, utils/other.py, get_pattern_key), so
-// that their order counts.
-type alphaPattern struct {
-	re    *regexp.Regexp
-	alpha float64
+	Type         string               `json:"peft_type"`
+	Base         string               `json:"base_model_name_or_path"`
+	R            int                  `json:"r"`
+	Alpha        float64              `json:"lora_alpha"`
+	Bias         string               `json:"bias"`
+	RSLoRA       bool                 `json:"use_rslora"`
+	DoRA         bool                 `json:"use_dora"`
+	FanInFanOut  bool                 `json:"fan_in_fan_out"`
+	AlphaPattern peftpattern.Patterns `json:"alpha_pattern"`
 }
 
 func readPEFT(src fs.FS) (peftConfig, error) {
@@ -47,9 +38,6 @@ func readPEFT(src fs.FS) (peftConfig, error) {
 	}
 	if err := json.Unmarshal(b, &c); err != nil {
 		return c, fmt.Errorf("gguf: %s: %w: %v", peftSettings, ErrFormat, err)
-	}
-	if c.patterns, err = readPatterns(c.AlphaPattern); err != nil {
-		return c, fmt.Errorf("gguf: %s: alpha_pattern: %w: %v", peftSettings, ErrFormat, err)
 	}
 	if err := c.check(); err != nil {
 		return c, fmt.Errorf("gguf: %s: %w", peftSettings, err)
@@ -71,9 +59,9 @@ func (c peftConfig) check() error {
 		return fmt.Errorf("%w: r is %d", ErrFormat, c.R)
 	}
 	// llama.cpp takes an alpha of 0 for a scale of 1.
-	for _, a := range append([]alphaPattern{{alpha: c.Alpha}}, c.patterns...) {
-		if !(a.alpha > 0) || math.IsInf(a.alpha, 0) {
-			return fmt.Errorf("%w: alpha is %v", ErrFormat, a.alpha)
+	for _, a := range append(peftpattern.Patterns{{Value: c.Alpha}}, c.AlphaPattern...) {
+		if !(a.Value > 0) || math.IsInf(a.Value, 0) {
+			return fmt.Errorf("%w: alpha is %v", ErrFormat, a.Value)
 		}
 	}
 	return nil
@@ -82,13 +70,7 @@ func (c peftConfig) check() error {
 // alpha returns what a linear's scale is the r-th part of. PEFT scales by alpha/r
 // or, rank-stabilised (arXiv 2312.03732), by alpha/sqrt(r).
 func (c peftConfig) alpha(linear string, r int) float64 {
-	a := c.Alpha
-	for _, p := range c.patterns {
-		if p.re.MatchString(linear) {
-			a = p.alpha
-			break
-		}
-	}
+	a := c.AlphaPattern.Find(linear, c.Alpha)
 	if c.RSLoRA {
 		return a * math.Sqrt(float64(r))
 	}
@@ -101,34 +83,6 @@ func (c peftConfig) common() float64 {
 		return c.Alpha * math.Sqrt(float64(c.R))
 	}
 	return c.Alpha
-}
-
-// readPatterns keeps the order of the object's keys.
-func readPatterns(raw json.RawMessage) ([]alphaPattern, error) {
-	var values map[string]float64
-	if len(raw) == 0 {
-		return nil, nil
-	}
-	if err := json.Unmarshal(raw, &values); err != nil {
-		return nil, err
-	}
-	var out []alphaPattern
-	for dec := json.NewDecoder(bytes.NewReader(raw)); len(out) < len(values); {
-		token, err := dec.Token()
-		if err != nil {
-			return nil, err
-		}
-		name, ok := token.(string)
-		if !ok {
-			continue
-		}
-		re, err := regexp.Compile(`^(?:.*\.)?(?:` + name + `)$`)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, alphaPattern{re, values[name]})
-	}
-	return out, nil
 }
 
 // splitPEFTName returns the linear's name and which factor it is.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/borea-go/borea/checkpoint/safetensors"
+	"github.com/borea-go/borea/internal/peftpattern"
 )
 
 // Names inside a PEFT adapter directory.
@@ -28,20 +29,20 @@ var ErrGated = errors.New("qlora: the adapter has rotation gates; a plain PEFT f
 
 // peftConfig is the part of adapter_config.json that we read and write.
 type peftConfig struct {
-	PeftType      string         `json:"peft_type"`
-	TaskType      string         `json:"task_type"`
-	Base          string         `json:"base_model_name_or_path"`
-	R             int            `json:"r"`
-	Alpha         float64        `json:"lora_alpha"`
-	Dropout       float64        `json:"lora_dropout"`
-	Bias          string         `json:"bias"`
-	RSLoRA        bool           `json:"use_rslora"`
-	DoRA          bool           `json:"use_dora"`
-	FanInFanOut   bool           `json:"fan_in_fan_out"`
-	InferenceMode bool           `json:"inference_mode"`
-	Targets       targetList     `json:"target_modules"`
-	RankPattern   map[string]int `json:"rank_pattern"` // the tensors' shapes say it too
-	AlphaPattern  patterns       `json:"alpha_pattern"`
+	PeftType      string               `json:"peft_type"`
+	TaskType      string               `json:"task_type"`
+	Base          string               `json:"base_model_name_or_path"`
+	R             int                  `json:"r"`
+	Alpha         float64              `json:"lora_alpha"`
+	Dropout       float64              `json:"lora_dropout"`
+	Bias          string               `json:"bias"`
+	RSLoRA        bool                 `json:"use_rslora"`
+	DoRA          bool                 `json:"use_dora"`
+	FanInFanOut   bool                 `json:"fan_in_fan_out"`
+	InferenceMode bool                 `json:"inference_mode"`
+	Targets       targetList           `json:"target_modules"`
+	RankPattern   map[string]int       `json:"rank_pattern"` // the tensors' shapes say it too
+	AlphaPattern  peftpattern.Patterns `json:"alpha_pattern"`
 }
 
 // targetList is target_modules: PEFT writes a list, or one name.
@@ -97,7 +98,7 @@ func (c peftConfig) check() error {
 
 // scaling returns the factor of one linear, patterns included.
 func (c peftConfig) scaling(linear string, r int) float64 {
-	alpha := c.AlphaPattern.find(linear, c.Alpha)
+	alpha := c.AlphaPattern.Find(linear, c.Alpha)
 	if c.RSLoRA {
 		return alpha / math.Sqrt(float64(r))
 	}
@@ -157,7 +158,7 @@ func (a *Adapter) config(targets []string) ([]byte, error) {
 	c := peftConfig{
 		PeftType: "LORA", TaskType: "CAUSAL_LM", Base: a.Base, R: a.Rank, Alpha: a.Alpha, Dropout: a.Dropout,
 		Bias: "none", RSLoRA: a.RSLoRA, InferenceMode: true, Targets: targets,
-		RankPattern: map[string]int{}, AlphaPattern: patterns{},
+		RankPattern: map[string]int{}, AlphaPattern: peftpattern.Patterns{},
 	}
 	b, err := json.MarshalIndent(c, "", "  ")
 	return append(b, '\n'), err

@@ -2,7 +2,6 @@ package qlora
 
 import (
 	"bytes"
-	"encoding/json"
 	"io/fs"
 	"maps"
 	"math"
@@ -134,23 +133,6 @@ func TestAdapterOnSomeLayers(t *testing.T) {
 	want := adapterLogits(t, m, &zeroed)
 	require.Less(t, maxAbsDiff(adapterLogits(t, m, &partial), want), 1e-5)
 	require.Greater(t, maxAbsDiff(adapterLogits(t, m, whole), want), 1e-2)
-}
-
-func TestAlphaPatternsKeepTheirOrder(t *testing.T) {
-	const text = `{"layers\\.1\\..*\\.o_proj":5,"(o|down)_proj":7,"o_proj":9}`
-	var p patterns
-	require.NoError(t, json.Unmarshal([]byte(text), &p))
-	for linear, want := range map[string]float64{
-		"model.layers.1.self_attn.o_proj": 5, "model.layers.0.self_attn.o_proj": 7, "o_proj": 7,
-		"model.layers.0.mlp.down_proj": 7, "model.layers.0.mlp.xdown_proj": 1, "model.layers.0.self_attn.qkv_proj": 1,
-	} {
-		require.Equal(t, want, p.find(linear, 1), linear)
-	}
-	b, err := json.Marshal(p)
-	require.NoError(t, err)
-	require.JSONEq(t, text, string(b))
-	require.ErrorContains(t, json.Unmarshal([]byte(`{"(":1}`), &p), "alpha_pattern")
-	require.Error(t, json.Unmarshal([]byte(`{"a":"1"}`), &p))
 }
 
 func TestReadAdapterRefusals(t *testing.T) {
