@@ -34,7 +34,7 @@ func (c *codebook) code(x float32) uint8 {
 // adam8 updates block by block: moments are widened, updated in float32, and
 // stored again as codes of their new absmax.
 func (d *Device) adam8(p, g []float32, cm, cv []uint8, am, av []float32, s adamStep) {
-	signed, unsigned := newCodebook(true), newCodebook(false)
+	signed, unsigned := d.moments[0], d.moments[1]
 	d.pool.rows(len(am), adamBlock, func(_ *worker, lo, hi int) {
 		var m, v [adamBlock]float32
 		for b := lo; b < hi; b++ {

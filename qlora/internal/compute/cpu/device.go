@@ -37,6 +37,7 @@ type Device struct {
 	arena   arena
 	err     error
 	scratch scratch
+	moments [2]*codebook // signed, unsigned
 	closed  bool
 }
 
@@ -52,7 +53,8 @@ func New(o Options) (*Device, error) {
 		return nil, err
 	}
 	mem := newPages()
-	d := &Device{kern: k, pages: mem, pool: newPool(o.Workers, mem), arena: arena{pages: mem}, scratch: scratch{pages: mem}}
+	d := &Device{kern: k, pages: mem, pool: newPool(o.Workers, mem), arena: arena{pages: mem}, scratch: scratch{pages: mem},
+		moments: [2]*codebook{newCodebook(true), newCodebook(false)}}
 	mem.watch(d)
 	return d, nil
 }
