@@ -80,9 +80,6 @@ func canonicalURL(in *url.URL) (*url.URL, error) {
 
 func canonicalHost(u *url.URL) (string, error) {
 	name := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-	if strings.Contains("."+name+".", "..") { // an empty label names no host
-		return "", errHost
-	}
 	if strings.Contains(name, ":") {
 		ip, err := netip.ParseAddr(name)
 		if err != nil || ip.Zone() != "" {
@@ -91,7 +88,7 @@ func canonicalHost(u *url.URL) (string, error) {
 		name = "[" + ip.String() + "]"
 	} else {
 		ascii, err := idna.Lookup.ToASCII(name)
-		if err != nil || ascii == "" || strings.Contains("."+ascii+".", "..") { // 。 folds to a dot
+		if err != nil || strings.Contains("."+ascii+".", "..") { // an empty label names no host
 			return "", errHost
 		}
 		name = ascii
