@@ -196,15 +196,15 @@ func C4(r io.Reader, opts Options) iter.Seq2[dataset.Sample, error] {
 
 // CC100File is CC100 for a file, which is opened when iteration starts.
 func CC100File(path string, opts Options) iter.Seq2[dataset.Sample, error] {
-	return fromFile(path, opts, NewCC100)
+	return fromFile(path, func(f *os.File) iter.Seq2[dataset.Sample, error] { return NewCC100(f, path, opts).All() })
 }
 
 // C4File is C4 for a file, which is opened when iteration starts.
 func C4File(path string, opts Options) iter.Seq2[dataset.Sample, error] {
-	return fromFile(path, opts, NewC4)
+	return fromFile(path, func(f *os.File) iter.Seq2[dataset.Sample, error] { return NewC4(f, path, opts).All() })
 }
 
-func fromFile(path string, opts Options, open func(io.Reader, string, Options) *Reader) iter.Seq2[dataset.Sample, error] {
+func fromFile(path string, read func(*os.File) iter.Seq2[dataset.Sample, error]) iter.Seq2[dataset.Sample, error] {
 	return func(yield func(dataset.Sample, error) bool) {
 		f, err := os.Open(path)
 		if err != nil {
@@ -212,6 +212,6 @@ func fromFile(path string, opts Options, open func(io.Reader, string, Options) *
 			return
 		}
 		defer f.Close() // read only: nothing to lose
-		open(f, path, opts).All()(yield)
+		read(f)(yield)
 	}
 }

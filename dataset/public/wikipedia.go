@@ -69,20 +69,15 @@ func Wikipedia(r io.ReaderAt, size int64, path string, opts Options) iter.Seq2[d
 
 // WikipediaFile is Wikipedia for a file, which is opened when iteration starts.
 func WikipediaFile(path string, opts Options) iter.Seq2[dataset.Sample, error] {
-	return func(yield func(dataset.Sample, error) bool) {
-		f, err := os.Open(path)
-		if err != nil {
-			yield(dataset.Sample{}, &dataset.StreamError{Path: path, Err: err})
-			return
-		}
-		defer f.Close() // read only: nothing to lose
+	return fromFile(path, func(f *os.File) iter.Seq2[dataset.Sample, error] {
 		st, err := f.Stat()
 		if err != nil {
-			yield(dataset.Sample{}, &dataset.StreamError{Path: path, Err: err})
-			return
+			return func(yield func(dataset.Sample, error) bool) {
+				yield(dataset.Sample{}, &dataset.StreamError{Path: path, Err: err})
+			}
 		}
-		Wikipedia(f, st.Size(), path, opts)(yield)
-	}
+		return Wikipedia(f, st.Size(), path, opts)
+	})
 }
 
 // readArticles calls each for the rows from opts.Skip on, until it says false. The
@@ -128,11 +123,8 @@ func openArticles(r io.ReaderAt, size, skip int64) (rows *parquet.GenericReader[
 			return nil, fmt.Errorf("%w: no text column %q", ErrParquet, name)
 		}
 	}
-	if skip > f.NumRows() {
-		skip = f.NumRows()
-	}
 	rows = parquet.NewGenericReader[article](f)
-	if err := rows.SeekToRow(skip); err != nil {
+	if err := rows.SeekToRow(min(skip, f.NumRows())); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrParquet, err)
 	}
 	return rows, nil
