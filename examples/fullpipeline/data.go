@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"iter"
 	"net/url"
-	"os"
 	"path/filepath"
 
 	"github.com/borea-go/borea/checkpoint/stage"
@@ -31,16 +31,11 @@ func (p *pipeline) watch(what string, total int, in iter.Seq2[dataset.Sample, er
 
 // writeSamples writes at most limit samples and returns how many.
 func writeSamples(path string, limit int, in iter.Seq2[dataset.Sample, error]) (n int64, err error) {
-	f, err := os.Create(path)
-	if err != nil {
-		return 0, err
-	}
-	defer func() {
-		if cerr := f.Close(); err == nil {
-			err = cerr
-		}
-	}()
-	return dataset.Write(f, dataset.FormatOf(path), take(limit, in))
+	err = create(path, func(w io.Writer) error {
+		n, err = dataset.Write(w, dataset.FormatOf(path), take(limit, in))
+		return err
+	})
+	return n, err
 }
 
 func take(limit int, in iter.Seq2[dataset.Sample, error]) iter.Seq2[dataset.Sample, error] {

@@ -24,15 +24,25 @@ func (p *pipeline) evaluate(ctx context.Context, w *stage.Work) error {
 	if err != nil {
 		return err
 	}
-	err = p.evaluateTest(ctx, judge, w.Dir)
+	e := evaluation{p: p, judge: judge}
+	if e.baselines, err = p.baselines(); err == nil {
+		err = e.test(ctx, w.Dir)
+	}
 	if err == nil {
-		err = p.evaluateAuthored(ctx, judge, w.Dir)
+		err = e.authored(ctx, w.Dir)
 	}
 	return errors.Join(err, closeModel())
 }
 
-func (p *pipeline) evaluateTest(ctx context.Context, judge *classifier.Judge, dir string) error {
-	examples, samples, err := p.requests("test", 0, map[string]int{})
+// evaluation is a judge and what it has to beat.
+type evaluation struct {
+	p         *pipeline
+	judge     *classifier.Judge
+	baselines []baseline
+}
+
+func (e evaluation) test(ctx context.Context, dir string) error {
+	examples, samples, err := e.p.requests("test", 0, map[string]int{})
 	if err != nil {
 		return err
 	}
@@ -40,10 +50,10 @@ func (p *pipeline) evaluateTest(ctx context.Context, judge *classifier.Judge, di
 	for i, s := range samples {
 		records[i] = eval.Record{ID: s.ID, Truth: s.Label, Cluster: s.TemplateID, Domain: s.Domain, LabelSource: s.LabelSource}
 	}
-	return p.judgeAll(ctx, judge, examples, records, dir, "Judge on held-back templates")
+	return e.run(ctx, examples, records, dir, "Judge on held-back templates")
 }
 
-func (p *pipeline) evaluateAuthored(ctx context.Context, judge *classifier.Judge, dir string) error {
+func (e evaluation) authored(ctx context.Context, dir string) error {
 	gold, err := label.Gold()
 	if err != nil {
 		return err
@@ -54,17 +64,17 @@ func (p *pipeline) evaluateAuthored(ctx context.Context, judge *classifier.Judge
 		examples = append(examples, classifier.Example{Text: g.Text, Class: g.Label})
 		records = append(records, eval.Record{ID: g.ID, Truth: g.Label, Cluster: g.Pair, Domain: g.Domain, LabelSource: g.Source})
 	}
-	return p.judgeAll(ctx, judge, examples, records, filepath.Join(dir, "authored"), "Judge on hand-labelled requests")
+	return e.run(ctx, examples, records, filepath.Join(dir, "authored"), "Judge on hand-labelled requests")
 }
 
-// judgeAll predicts, measures against baselines, and writes report, records,
+// run predicts, measures against baselines, and writes report, records,
 // pictures and the page that shows them together.
-func (p *pipeline) judgeAll(ctx context.Context, judge *classifier.Judge, examples []classifier.Example, records []eval.Record, dir, title string) error {
+func (e evaluation) run(ctx context.Context, examples []classifier.Example, records []eval.Record, dir, title string) error {
 	texts := make([]string, len(examples))
 	for i, ex := range examples {
 		texts[i] = ex.Text
 	}
-	preds, _, err := judge.Predict(ctx, texts)
+	preds, _, err := e.judge.Predict(ctx, texts)
 	if err != nil {
 		return err
 	}
@@ -74,9 +84,9 @@ func (p *pipeline) judgeAll(ctx context.Context, judge *classifier.Judge, exampl
 			records[i].P = append([]float64(nil), pr.P[:]...)
 		}
 	}
-	baselines, err := p.baselines(texts)
-	if err != nil {
-		return err
+	var baselines []eval.Baseline
+	for _, b := range e.baselines {
+		baselines = append(baselines, b.on(texts))
 	}
 	rep, err := eval.Evaluate(records, eval.DefaultOptions(), baselines...)
 	if err != nil {
@@ -90,9 +100,23 @@ func (p *pipeline) judgeAll(ctx context.Context, judge *classifier.Judge, exampl
 	return writeEvaluation(dir, page)
 }
 
+// baseline answers a text without a model.
+type baseline struct {
+	name  string
+	class func(text string) label.Class
+}
+
+func (b baseline) on(texts []string) eval.Baseline {
+	out := eval.Baseline{Name: b.name}
+	for _, t := range texts {
+		out.Pred = append(out.Pred, b.class(t))
+	}
+	return out
+}
+
 // baselines are what a judge has to beat: the majority class of the training
-// part, naive Bayes over the rules' keywords and over characters, and the rules.
-func (p *pipeline) baselines(texts []string) ([]eval.Baseline, error) {
+// part, the rules, and naive Bayes over the rules' keywords and over characters.
+func (p *pipeline) baselines() ([]baseline, error) {
 	train, _, err := p.requests("train", 0, map[string]int{})
 	if err != nil {
 		return nil, err
@@ -105,8 +129,9 @@ func (p *pipeline) baselines(texts []string) ([]eval.Baseline, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := []eval.Baseline{eval.Majority(classes, len(texts)),
-		decide("rules", texts, func(t string) label.Class { return label.FourClass(t, rules).Class })}
+	most := eval.Majority(classes, 1)
+	out := []baseline{{most.Name, func(string) label.Class { return most.Pred[0] }},
+		{"rules", func(t string) label.Class { return label.FourClass(t, rules).Class }}}
 	for _, c := range []struct {
 		name  string
 		words func(string) []string
@@ -115,17 +140,9 @@ func (p *pipeline) baselines(texts []string) ([]eval.Baseline, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, decide(c.name, texts, func(t string) label.Class { return b.Predict(t).Class }))
+		out = append(out, baseline{c.name, func(t string) label.Class { return b.Predict(t).Class }})
 	}
 	return out, nil
-}
-
-func decide(name string, texts []string, class func(string) label.Class) eval.Baseline {
-	b := eval.Baseline{Name: name}
-	for _, t := range texts {
-		b.Pred = append(b.Pred, class(t))
-	}
-	return b
 }
 
 func writeEvaluation(dir string, page plot.Page) error {

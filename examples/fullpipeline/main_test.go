@@ -27,13 +27,18 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// command is the program, ready to start, and what it will say.
+func command(args []string) (*exec.Cmd, *bytes.Buffer) {
+	cmd, said := exec.Command(os.Args[0], append(args, "-notify", "off")...), &bytes.Buffer{}
+	cmd.Env = append(os.Environ(), "FULLPIPELINE_RUN=1")
+	cmd.Stdout, cmd.Stderr = said, said
+	return cmd, said
+}
+
 // program runs the command and returns its exit code and what it said.
 func program(t *testing.T, args ...string) (int, string) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], append(args, "-notify", "off")...)
-	cmd.Env = append(os.Environ(), "FULLPIPELINE_RUN=1")
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd, said := command(args)
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -209,10 +214,7 @@ func tiny(t *testing.T, out string) []string {
 // interrupted runs args until enough checkpoints are there and then sends SIGINT.
 func interrupted(t *testing.T, checkpoints string, enough int, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], append(args, "-notify", "off")...)
-	cmd.Env = append(os.Environ(), "FULLPIPELINE_RUN=1")
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd, said := command(args)
 	require.NoError(t, cmd.Start())
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if found, _ := filepath.Glob(filepath.Join(checkpoints, "ckpt-*")); len(found) >= enough {
