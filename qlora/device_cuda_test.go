@@ -31,26 +31,12 @@ func onCUDA(t testing.TB, dir, weights string) *Model {
 // TestCUDAGoldenLossCurve follows the reference's float32 curve with bfloat16
 // activations, and with int8 base weights.
 func TestCUDAGoldenLossCurve(t *testing.T) {
-	g := openGolden(t, "testdata/phi3-aozora-10m.safetensors")
 	for weights, most := range map[string]float64{"bf16": 5e-3, "int8w": 1e-2, "int8": 1e-2, "nf4": 0.1} {
 		t.Run(weights, func(t *testing.T) {
-			m := onCUDA(t, bundledModel, weights)
-			tr, err := NewTrainer(m, goldenTraining(), Dirs{}, Env{})
-			require.NoError(t, err)
-			require.NoError(t, tr.SetAdapter(goldenAdapter(g)))
-			rows := readIDs(t, "testdata/lora30.ids.gz", 128)
-			tr.plan = newPlan(goldenExamples(g), goldenTraining())
 			worst := 0.0
-			for step, want := range readFigures(t).Curve {
-				tr.plan.data = nil
-				for _, row := range rows[4*step : 4*step+4] {
-					tr.plan.data = append(tr.plan.data, Example{IDs: row})
-				}
-				tr.plan.epoch, tr.plan.cached = 0, [][][]int{{{0, 1, 2, 3}}}
-				tr.plan.starts, tr.plan.total = []int{step}, 31
-				require.NoError(t, tr.oneStep())
-				worst = math.Max(worst, math.Abs(tr.losses[step]/want[0]-1))
-			}
+			followCurve(t, onCUDA(t, bundledModel, weights), func(_ int, want, got float64) {
+				worst = math.Max(worst, math.Abs(got/want-1))
+			})
 			t.Logf("worst deviation %.2e", worst)
 			require.Less(t, worst, most)
 		})
@@ -67,22 +53,7 @@ func TestCUDAGreedyChat(t *testing.T) {
 
 func trainOnCUDA(t *testing.T, ctx context.Context, o Options, dirs Dirs, onStep func(int)) (map[string][]float32, TrainReport, error) {
 	t.Helper()
-	m := onCUDA(t, bundledModel, "int8")
-	env := Env{Progress: func(p Progress) {
-		if p.Stage == "train" && onStep != nil {
-			onStep(p.Done)
-		}
-	}}
-	tr, err := NewTrainer(m, o, dirs, env)
-	require.NoError(t, err)
-	rep, err := tr.Run(ctx, trainingRows(t), trainingRows(t)[:4])
-	out := map[string][]float32{}
-	for _, p := range tr.tr.params {
-		v := make([]float32, p.p.Len())
-		require.NoError(t, m.dev.Download(v, p.p))
-		out[p.name] = v
-	}
-	return out, rep, err
+	return trainModel(t, ctx, onCUDA(t, bundledModel, "int8"), o, dirs, onStep)
 }
 
 func TestCUDAResumeIsBitEqual(t *testing.T) {

@@ -246,37 +246,45 @@ func goldenExamples(g golden) []Example {
 	return out
 }
 
+// checkGradients compares loss and gradients of the first step with the
+// reference's and returns how many gradients that has.
+func checkGradients(t *testing.T, m *Model, g golden, o Options, wantLoss float64) (checked int) {
+	t.Helper()
+	tr, err := NewTrainer(m, o, Dirs{}, Env{})
+	require.NoError(t, err)
+	require.NoError(t, tr.SetAdapter(goldenAdapter(g)))
+	tr.plan = newPlan(goldenExamples(g), o)
+	loss, err := tr.microStep(tr.batches([][]int{{0, 1, 2, 3}})[0], 0)
+	require.NoError(t, err)
+	require.InEpsilon(t, wantLoss, loss, 1e-5)
+	for _, p := range tr.tr.params {
+		name := "lora_grad." + p.name + ".weight"
+		if _, ok := g.r.Info(name); !ok {
+			continue
+		}
+		got := make([]float32, p.g.Len())
+		require.NoError(t, m.dev.Download(got, p.g))
+		require.Less(t, relNorm(got, g.floats(name)), 1e-3, name)
+		checked++
+	}
+	return checked
+}
+
 func TestGoldenLoRAGradients(t *testing.T) {
 	g := openGolden(t, "testdata/phi3-aozora-10m.safetensors")
 	for _, recompute := range []string{"none", "full"} {
 		m := loadModel(t, bundledModel, "f32")
 		o := goldenTraining()
 		o.Recompute = recompute
-		tr, err := NewTrainer(m, o, Dirs{}, Env{})
-		require.NoError(t, err)
-		require.NoError(t, tr.SetAdapter(goldenAdapter(g)))
-		tr.plan = newPlan(goldenExamples(g), o)
-		loss, err := tr.microStep(tr.batches([][]int{{0, 1, 2, 3}})[0], 0)
-		require.NoError(t, err)
-		require.InEpsilon(t, readFigures(t).LoRALoss0, loss, 1e-5)
-		checked := 0
-		for _, p := range tr.tr.params {
-			name := "lora_grad." + p.name + ".weight"
-			if _, ok := g.r.Info(name); !ok {
-				continue
-			}
-			got := make([]float32, p.g.Len())
-			require.NoError(t, m.dev.Download(got, p.g))
-			require.Less(t, relNorm(got, g.floats(name)), 1e-3, name)
-			checked++
-		}
-		require.Equal(t, 16, checked)
+		require.Equal(t, 16, checkGradients(t, m, g, o, readFigures(t).LoRALoss0))
 	}
 }
 
-func TestGoldenLossCurve(t *testing.T) {
+// followCurve trains on the reference's rows from its start weights and hands out
+// the loss of each step beside the reference's.
+func followCurve(t *testing.T, m *Model, use func(step int, want, got float64)) {
+	t.Helper()
 	g := openGolden(t, "testdata/phi3-aozora-10m.safetensors")
-	m := loadModel(t, bundledModel, "f32")
 	tr, err := NewTrainer(m, goldenTraining(), Dirs{}, Env{})
 	require.NoError(t, err)
 	require.NoError(t, tr.SetAdapter(goldenAdapter(g)))
@@ -290,6 +298,12 @@ func TestGoldenLossCurve(t *testing.T) {
 		tr.plan.epoch, tr.plan.cached = 0, [][][]int{{{0, 1, 2, 3}}}
 		tr.plan.starts, tr.plan.total = []int{step}, 31
 		require.NoError(t, tr.oneStep())
-		require.InEpsilon(t, want[0], tr.losses[step], 1e-3, "step %d", step)
+		use(step, want[0], tr.losses[step])
 	}
+}
+
+func TestGoldenLossCurve(t *testing.T) {
+	followCurve(t, loadModel(t, bundledModel, "f32"), func(step int, want, got float64) {
+		require.InEpsilon(t, want, got, 1e-3, "step %d", step)
+	})
 }

@@ -32,7 +32,11 @@ func trainingRows(t *testing.T) []Example {
 // runTraining trains until ctx ends and returns the parameters' bits.
 func runTraining(t *testing.T, ctx context.Context, o Options, dirs Dirs, onStep func(int)) (map[string][]float32, TrainReport, error) {
 	t.Helper()
-	m := loadModel(t, bundledModel, "int8")
+	return trainModel(t, ctx, loadModel(t, bundledModel, "int8"), o, dirs, onStep)
+}
+
+func trainModel(t *testing.T, ctx context.Context, m *Model, o Options, dirs Dirs, onStep func(int)) (map[string][]float32, TrainReport, error) {
+	t.Helper()
 	env := Env{Progress: func(p Progress) {
 		if p.Stage == "train" && onStep != nil {
 			onStep(p.Done)
