@@ -23,7 +23,7 @@ func smallTraining() Options {
 
 func trainingRows(t *testing.T) []Example {
 	var out []Example
-	for i, row := range readIDs(t, "testdata/lora30.ids.gz", 128)[:40] {
+	for i, row := range readIDs(t, "testdata/lora200.ids.gz", 128)[:40] {
 		out = append(out, Example{IDs: row[:64+i]})
 	}
 	return out
@@ -119,7 +119,7 @@ func TestTrainingIsIndependentOfRecompute(t *testing.T) {
 
 func TestPackedDocumentsDoNotLeak(t *testing.T) {
 	m := loadModel(t, bundledModel, "f32")
-	rows := readIDs(t, "testdata/lora30.ids.gz", 128)[:3]
+	rows := readIDs(t, "testdata/lora200.ids.gz", 128)[:3]
 	together, err := m.LogProbs(context.Background(), rows)
 	require.NoError(t, err)
 	for i, row := range rows {
