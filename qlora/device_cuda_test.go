@@ -88,10 +88,11 @@ func TestCUDARecomputeKeepsBits(t *testing.T) {
 	o := smallTraining()
 	o.MaxSteps, o.SaveSteps, o.Rank = 2, 0, 16
 	var runs []map[string][]float32
-	for _, o.Recompute = range []string{"none", "full"} {
+	for _, o.Recompute = range []string{"none", "selective", "full"} {
 		got, _, err := trainOnCUDA(t, context.Background(), o, Dirs{}, nil)
 		require.NoError(t, err)
 		runs = append(runs, got)
 	}
 	require.Equal(t, runs[0], runs[1])
+	require.Equal(t, runs[0], runs[2])
 }

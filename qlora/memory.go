@@ -73,12 +73,8 @@ func PredictMemory(fsys fs.FS, load LoadOptions, train Options) (MemoryPlan, err
 	p.Weights = count.take()
 	tr := newTrainable(m, train)
 	p.Adapters = count.take()
-	mode := phi3.Train
-	if train.Recompute == "full" {
-		mode = phi3.TrainRecompute
-	}
 	n := train.BatchSize * train.MaxLength
-	m.net.NewPass(n, mode, tr.tuning)
+	m.net.NewPass(n, modes[train.Recompute], tr.tuning)
 	p.Activations = count.take()
 	h := m.net.Heads()
 	p.Scratch = cpu.Scratch(runtime.GOMAXPROCS(0), cpu.Shape{

@@ -13,7 +13,7 @@ import (
 // TestPredictMemory compares the prediction with what the device holds after a
 // step: exactly the planned parts, and scratch within its bound.
 func TestPredictMemory(t *testing.T) {
-	for _, recompute := range []string{"none", "full"} {
+	for _, recompute := range []string{"none", "selective", "full"} {
 		o := DefaultOptions()
 		o.Rank, o.BatchSize, o.MaxLength, o.Accumulation, o.MaxSteps, o.Recompute = 8, 2, 96, 1, 2, recompute
 		plan, err := PredictMemory(os.DirFS(peftModel), DefaultLoadOptions(), o)

@@ -3,6 +3,8 @@ package qlora
 import (
 	"math"
 	"slices"
+
+	"github.com/borea-go/borea/qlora/internal/phi3"
 )
 
 // The fused linears that adapters attach to, by their names in the weights.
@@ -61,7 +63,9 @@ type Options struct {
 	// Packing fills a batch with as many whole examples as fit, instead of
 	// BatchSize examples. Documents never see each other either way.
 	Packing bool `json:"packing" yaml:"packing"`
-	// Recompute is "none" or "full": keep activations, or run each block twice.
+	// Recompute is what the backward pass computes again instead of keeping it:
+	// "none", "selective" (norms, gates and SwiGLU: cheap, and a third of the
+	// memory) or "full" (each block, but for its last product). All give the same bits.
 	Recompute string `json:"recompute" yaml:"recompute"`
 
 	// EvalEvery and LogEvery count steps; EvalEvery 0 evaluates at the end only.
@@ -183,7 +187,7 @@ func (o Options) loopChecks() []rangeCheck {
 		{"batch_size", o.BatchSize, o.BatchSize >= 1, "at least 1"},
 		{"accumulation", o.Accumulation, o.Accumulation >= 1, "at least 1"},
 		{"max_length", o.MaxLength, o.MaxLength >= 2, "at least 2"},
-		{"recompute", o.Recompute, o.Recompute == "none" || o.Recompute == "full", "none or full"},
+		{"recompute", o.Recompute, knownMode(o.Recompute), "none, selective or full"},
 		{"eval_every", o.EvalEvery, o.EvalEvery >= 0, "at least 0"},
 		{"log_every", o.LogEvery, o.LogEvery >= 0, "at least 0"},
 		{"save_seconds", o.SaveSeconds, notNegative(o.SaveSeconds), "at least 0"},
@@ -191,6 +195,10 @@ func (o Options) loopChecks() []rangeCheck {
 		{"keep_checkpoints", o.KeepCheckpoints, o.KeepCheckpoints >= 1, "at least 1"},
 	}
 }
+
+var modes = map[string]phi3.Mode{"none": phi3.Train, "selective": phi3.TrainSelective, "full": phi3.TrainRecompute}
+
+func knownMode(recompute string) bool { _, ok := modes[recompute]; return ok }
 
 func all(v [3]float64, ok func(float64) bool) bool { return ok(v[0]) && ok(v[1]) && ok(v[2]) }
 

@@ -108,13 +108,14 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 func TestTrainingIsIndependentOfRecompute(t *testing.T) {
 	o := smallTraining()
 	o.MaxSteps, o.SaveSteps = 2, 0
-	o.Recompute = "none"
-	a, _, err := runTraining(t, context.Background(), o, Dirs{}, nil)
-	require.NoError(t, err)
-	o.Recompute = "full"
-	b, _, err := runTraining(t, context.Background(), o, Dirs{}, nil)
-	require.NoError(t, err)
-	require.Equal(t, a, b)
+	var runs []map[string][]float32
+	for _, o.Recompute = range []string{"none", "selective", "full"} {
+		got, _, err := runTraining(t, context.Background(), o, Dirs{}, nil)
+		require.NoError(t, err)
+		runs = append(runs, got)
+	}
+	require.Equal(t, runs[0], runs[1])
+	require.Equal(t, runs[0], runs[2])
 }
 
 func TestPackedDocumentsDoNotLeak(t *testing.T) {

@@ -90,11 +90,7 @@ func NewTrainer(m *Model, opts Options, dirs Dirs, env Env) (*Trainer, error) {
 	d := m.dev
 	t.mark = d.Mark()
 	t.tr = newTrainable(m, opts)
-	mode := phi3.Train
-	if opts.Recompute == "full" {
-		mode = phi3.TrainRecompute
-	}
-	t.pass = m.net.NewPass(opts.BatchSize*opts.MaxLength, mode, t.tr.tuning)
+	t.pass = m.net.NewPass(opts.BatchSize*opts.MaxLength, modes[opts.Recompute], t.tr.tuning)
 	t.pass.NEFTune = float32(opts.NEFTune)
 	t.random, t.hyper = d.Alloc(compute.I32, 4), d.Alloc(compute.F32, compute.HyperCount)
 	t.acc, t.petCoef, t.petLoss = d.Alloc(compute.F32, 1), d.Alloc(compute.F32, 1), d.Alloc(compute.F32, 1)

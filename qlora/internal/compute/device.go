@@ -82,7 +82,7 @@ type backward interface {
 	// AttentionBackward writes dqkv, the gradient before rotation, from dout; qkv
 	// (rotated), out and lse are as Attention left them.
 	AttentionBackward(dqkv, dout Buffer, out Activation, lse, qkv Buffer, heads Heads, rope Rope, seq Sequence, n int)
-	// SwiGLUBackward writes dgu [n, 2F] from dm [n, F].
+	// SwiGLUBackward writes dgu [n, 2F] from dm [n, F]; dgu may be gu itself.
 	SwiGLUBackward(dgu, dm, gu Buffer, n, f int)
 	// RotateBackward writes dx = Rᵀ dout and adds Σ_t dout xᵀ to dr, F32 like r.
 	RotateBackward(dx, dr, dout, x, r Buffer, n, cols int)

@@ -115,7 +115,7 @@ func (d *Decoder) run(ids, rows []int32) {
 	dev.Upload(p.seq.Row.Slice(0, n), rows)
 	dev.Embed(p.stream(0), m.Embed, p.ids, n, 0, p.seq, compute.Random{})
 	for i := range m.layers {
-		p.forward(i, p.stream(0), p.stream(0), p.layerState(0), d.attention)
+		p.forward(i, p.stream(0), p.stream(0), p.state[i], d.attention)
 	}
 }
 

@@ -4,80 +4,165 @@ import "github.com/borea-go/borea/qlora/internal/compute"
 
 // layerState is what one block's forward pass leaves for its backward pass.
 type layerState struct {
-	norm1, attn, rot, norm2, mlp compute.Activation
-	rstd1, rstd2, lse            compute.Buffer
-	qkv, mid, gu                 compute.Buffer // mid: residual stream after attention
-	uQKV, uO, uGU, uDown         compute.Buffer
+	inputs
+	results
+	uDown compute.Buffer
 }
 
-func (m *Model) newLayerState(n int, t LayerTuning) *layerState {
-	d, cfg, h := m.Dev, m.Config, m.Heads()
-	c, f := cfg.HiddenSize, cfg.IntermediateSize
-	real := func(cols int) compute.Buffer { return d.Alloc(d.Real(), n*cols) }
-	s := &layerState{
-		norm1: d.Activation(m.format, n, c), norm2: d.Activation(m.format, n, c),
-		mlp:   d.Activation(m.format, n, f),
-		rstd1: d.Alloc(compute.F32, n), rstd2: d.Alloc(compute.F32, n),
-		lse: d.Alloc(compute.F32, n*h.H),
-		qkv: real(h.QKV()), mid: real(c), gu: real(2 * f),
-		uQKV: real(t.QKV.rank()), uO: real(t.O.rank()), uGU: real(t.GateUp.rank()), uDown: real(t.Down.rank()),
+// inputs are what the linears multiply: cheap to compute again from results.
+type inputs struct{ norm1, rot, norm2, mlp compute.Activation }
+
+// results are what the linears and attention give, and what the norms' gradients
+// need. mid is the residual stream after attention.
+type results struct {
+	attn                            compute.Activation
+	qkv, mid, gu, rstd1, rstd2, lse compute.Buffer
+	uQKV, uO, uGU                   compute.Buffer
+}
+
+// newStates allocates what the blocks keep in a mode; what they do not keep, they
+// share. Codes are shared always: only the product right after needs them.
+func (m *Model) newStates(n int, mode Mode, tune *Tuning) []*layerState {
+	wide := m.Dev.Activation(m.format, n, max(m.Config.IntermediateSize, m.Config.HiddenSize, m.Heads().H*m.Heads().D))
+	states, s, t := make([]*layerState, m.Layers()), layerState{}, tune.largest()
+	for i := range states {
+		if mode == Train || mode == TrainSelective {
+			t = tune.layer(i)
+		}
+		if i == 0 || mode == Train {
+			s.inputs = m.newInputs(n, t, wide)
+		}
+		if i == 0 || mode == Train || mode == TrainSelective {
+			s.results = m.newResults(n, t, wide)
+		}
+		if mode != Infer {
+			s.uDown = m.Dev.Alloc(m.Dev.Real(), n*tune.layer(i).Down.rank())
+		} else if i == 0 {
+			s.uDown = m.Dev.Alloc(m.Dev.Real(), n*t.Down.rank())
+		}
+		if t.Gate == nil {
+			s.rot = s.attn
+		}
+		own := s
+		states[i] = &own
 	}
-	if t.Gate == nil {
-		s.attn = d.Activation(m.format, n, h.H*h.D)
-		s.rot = s.attn
-		return s
+	return states
+}
+
+func (m *Model) newInputs(n int, t LayerTuning, wide compute.Activation) inputs {
+	c, h := m.Config.HiddenSize, m.Heads()
+	s := inputs{
+		norm1: m.coded(n, c, wide), norm2: m.coded(n, c, wide),
+		mlp: m.coded(n, m.Config.IntermediateSize, wide),
 	}
-	s.attn = compute.Activation{X: real(h.H * h.D)}
-	s.rot = d.Activation(m.format, n, h.H*h.D)
+	if t.Gate != nil {
+		s.rot = m.coded(n, h.H*h.D, wide)
+	}
 	return s
 }
+
+func (m *Model) newResults(n int, t LayerTuning, wide compute.Activation) results {
+	d, h := m.Dev, m.Heads()
+	real := func(cols int) compute.Buffer { return d.Alloc(d.Real(), n*cols) }
+	s := results{
+		attn: m.coded(n, h.H*h.D, wide), qkv: real(h.QKV()), mid: real(m.Config.HiddenSize),
+		gu:    real(max(2*m.Config.IntermediateSize, h.QKV())), // gradients of both take its place
+		rstd1: d.Alloc(compute.F32, n), rstd2: d.Alloc(compute.F32, n), lse: d.Alloc(compute.F32, n*h.H),
+		uQKV: real(t.QKV.rank()), uO: real(t.O.rank()), uGU: real(t.GateUp.rank()),
+	}
+	if t.Gate != nil {
+		s.attn = values(s.attn)
+	}
+	return s
+}
+
+// coded allocates values of their own with the codes of wide.
+func (m *Model) coded(n, cols int, wide compute.Activation) compute.Activation {
+	a := compute.Activation{X: m.Dev.Alloc(m.Dev.Real(), n*cols)}
+	if wide.Q != nil {
+		a.Q, a.S = wide.Q.Slice(0, n*cols), wide.S
+	}
+	return a
+}
+
+// values is a without codes: what a backward pass reads.
+func values(a compute.Activation) compute.Activation { return compute.Activation{X: a.X} }
 
 // attend is the attention of a block: over the batch, or over a cache.
 type attend func(s *layerState, layer int)
 
 // forward computes out [n, C] from h [n, C]; they may be one buffer when no
-// backward pass follows.
+// backward pass follows. With out nil it computes for the backward pass alone,
+// which wants neither out nor the codes of its product.
 func (p *Pass) forward(i int, out, h compute.Buffer, s *layerState, att attend) {
 	m, d, n := p.m, p.m.Dev, p.n
 	l, t, eps := &m.layers[i], p.tune.layer(i), float32(m.Config.RMSNormEps)
 	d.RMSNorm(s.norm1, s.rstd1, h, l.inNorm, n, eps)
 	d.Linear(s.qkv, nil, s.norm1, l.qkv, t.QKV.adapter(), s.uQKV, n, p.rnd)
 	att(s, i)
-	if t.Gate != nil {
-		d.Rotate(s.rot, s.attn.X, t.Gate.r, n, m.Heads().H*m.Heads().D)
-	}
+	p.rotate(s.rot, s, t)
 	d.Linear(s.mid, h, s.rot, l.o, t.O.adapter(), s.uO, n, p.rnd)
 	d.RMSNorm(s.norm2, s.rstd2, s.mid, l.postNorm, n, eps)
 	d.Linear(s.gu, nil, s.norm2, l.gateUp, t.GateUp.adapter(), s.uGU, n, p.rnd)
+	if out == nil {
+		d.SwiGLU(values(s.mlp), s.gu, n, m.Config.IntermediateSize)
+		return
+	}
 	d.SwiGLU(s.mlp, s.gu, n, m.Config.IntermediateSize)
 	d.Linear(out, s.mid, s.mlp, l.down, t.Down.adapter(), s.uDown, n, p.rnd)
 }
 
-// backward turns g.h, the gradient at the block's output, into that at its
-// input h, and adds to the gradients of the block's tuning.
+func (p *Pass) rotate(out compute.Activation, s *layerState, t LayerTuning) {
+	if h := p.m.Heads(); t.Gate != nil {
+		p.m.Dev.Rotate(out, s.attn.X, t.Gate.r, p.n, h.H*h.D)
+	}
+}
+
+// again computes what the mode did not keep of block i.
+func (p *Pass) again(i int, h compute.Buffer, s *layerState) {
+	m, d, n := p.m, p.m.Dev, p.n
+	l, t, eps := &m.layers[i], p.tune.layer(i), float32(m.Config.RMSNormEps)
+	switch p.mode {
+	case TrainRecompute:
+		p.forward(i, nil, h, s, p.attention)
+	case TrainSelective:
+		d.RMSNorm(values(s.norm1), s.rstd1, h, l.inNorm, n, eps)
+		p.rotate(values(s.rot), s, t)
+		d.RMSNorm(values(s.norm2), s.rstd2, s.mid, l.postNorm, n, eps)
+		d.SwiGLU(values(s.mlp), s.gu, n, m.Config.IntermediateSize)
+	}
+}
+
+// backward turns grad.h, the gradient at the block's output, into that at its
+// input h, and adds to the gradients of the block's tuning. The gradient of gu
+// takes gu's place, and that of qkv the same place when gu's has been used.
 func (p *Pass) backward(i int, h compute.Buffer, s *layerState) {
 	m, d, n, g := p.m, p.m.Dev, p.n, &p.grad
 	l, t := &m.layers[i], p.tune.layer(i)
-	heads := m.Heads()
-	d.LinearBackward(g.mlp, g.h, s.mlp, l.down, t.Down.adapter(), t.Down.grad(), s.uDown, n, p.rnd)
-	d.SwiGLUBackward(g.gu, g.mlp, s.gu, n, m.Config.IntermediateSize)
-	d.LinearBackward(g.norm, g.gu, s.norm2, l.gateUp, t.GateUp.adapter(), t.GateUp.grad(), s.uGU, n, p.rnd)
-	d.RMSNormBackward(g.h, g.norm, s.mid, l.postNorm, s.rstd2, n)
-	d.LinearBackward(g.attn, g.h, s.rot, l.o, t.O.adapter(), t.O.grad(), s.uO, n, p.rnd)
-	dattn := g.attn
+	dmlp, dnorm, dattn, dgu, dqkv := g.wide, g.wide, g.wide, s.gu, s.gu
+	d.LinearBackward(dmlp, g.h, s.mlp, l.down, t.Down.adapter(), t.Down.grad(), s.uDown, n, p.rnd)
+	d.SwiGLUBackward(dgu, dmlp, s.gu, n, m.Config.IntermediateSize)
+	d.LinearBackward(dnorm, dgu, s.norm2, l.gateUp, t.GateUp.adapter(), t.GateUp.grad(), s.uGU, n, p.rnd)
+	d.RMSNormBackward(g.h, dnorm, s.mid, l.postNorm, s.rstd2, n)
+	d.LinearBackward(dattn, g.h, s.rot, l.o, t.O.adapter(), t.O.grad(), s.uO, n, p.rnd)
 	if t.Gate != nil {
-		d.Zero(t.Gate.dr)
-		d.RotateBackward(g.rot, t.Gate.dr, g.attn, s.attn.X, t.Gate.r, n, heads.H*heads.D)
-		d.RotationExpBackward(t.Gate.Grad, t.Gate.dr, t.Gate.Theta, t.Gate.Theta.Len()/28)
-		dattn = g.rot
+		dattn = p.rotateBack(dattn, s, t.Gate)
 	}
-	d.AttentionBackward(g.qkv, dattn, s.attn, s.lse, s.qkv, heads, m.rope.Rope, p.seq, n)
-	dnorm := g.norm
+	d.AttentionBackward(dqkv, dattn, s.attn, s.lse, s.qkv, m.Heads(), m.rope.Rope, p.seq, n)
 	if i == 0 && !p.InputGrad {
 		dnorm = nil
 	}
-	d.LinearBackward(dnorm, g.qkv, s.norm1, l.qkv, t.QKV.adapter(), t.QKV.grad(), s.uQKV, n, p.rnd)
+	d.LinearBackward(dnorm, dqkv, s.norm1, l.qkv, t.QKV.adapter(), t.QKV.grad(), s.uQKV, n, p.rnd)
 	if dnorm != nil {
-		d.RMSNormBackward(g.h, g.norm, h, l.inNorm, s.rstd1, n)
+		d.RMSNormBackward(g.h, dnorm, h, l.inNorm, s.rstd1, n)
 	}
+}
+
+// rotateBack carries a gradient through the gate and adds to the gate's own.
+func (p *Pass) rotateBack(dout compute.Buffer, s *layerState, t *Gate) compute.Buffer {
+	d, h := p.m.Dev, p.m.Heads()
+	d.Zero(t.dr)
+	d.RotateBackward(p.grad.rot, t.dr, dout, s.attn.X, t.r, p.n, h.H*h.D)
+	d.RotationExpBackward(t.Grad, t.dr, t.Theta, t.Theta.Len()/28)
+	return p.grad.rot
 }

@@ -14,8 +14,11 @@ const (
 	Infer Mode = iota
 	// Train keeps every block's activations.
 	Train
-	// TrainRecompute keeps each block's input only and runs the block again
-	// during the backward pass.
+	// TrainSelective keeps what linears and attention give, and computes again
+	// what is cheap: norms, gates and SwiGLU. No product runs twice.
+	TrainSelective
+	// TrainRecompute keeps each block's input only, and runs the block again, but
+	// for its last product, during the backward pass.
 	TrainRecompute
 )
 
@@ -37,14 +40,16 @@ type Pass struct {
 	weight compute.Buffer
 	nll    compute.Buffer
 	h      []compute.Buffer // residual stream before each block and after the last
-	state  []*layerState    // one a block, or a single shared one
+	state  []*layerState    // one a block; what a mode does not keep they share
 	final  compute.Activation
 	rstd   compute.Buffer
 	rnd    compute.Random
 	grad   gradients
 }
 
-type gradients struct{ h, final, norm, attn, rot, qkv, gu, mlp compute.Buffer }
+// gradients are those of the stream, of the final norm's output, and wide, which
+// holds those of a block's inner values one after another.
+type gradients struct{ h, final, wide, rot compute.Buffer }
 
 // NewPass allocates for batches of up to n tokens.
 func (m *Model) NewPass(n int, mode Mode, tune *Tuning) *Pass {
@@ -55,34 +60,22 @@ func (m *Model) NewPass(n int, mode Mode, tune *Tuning) *Pass {
 	p.weight, p.nll = d.Alloc(compute.F32, n), d.Alloc(compute.F32, n)
 	p.final = compute.Activation{X: d.Alloc(d.Real(), n*c)}
 	p.rstd = d.Alloc(compute.F32, n)
-	streams, states := 1, 1
+	streams := 1
 	if mode != Infer {
 		streams = m.Layers() + 1
 		p.grad = m.newGradients(n, tune)
 	}
-	if mode == Train {
-		states = m.Layers()
-	}
 	for range streams {
 		p.h = append(p.h, d.Alloc(d.Real(), n*c))
 	}
-	for i := range states {
-		t := tune.layer(i)
-		if states == 1 {
-			t = tune.largest()
-		}
-		p.state = append(p.state, m.newLayerState(n, t))
-	}
+	p.state = m.newStates(n, mode, tune)
 	return p
 }
 
 func (m *Model) newGradients(n int, tune *Tuning) gradients {
-	d, c, f, h := m.Dev, m.Config.HiddenSize, m.Config.IntermediateSize, m.Heads()
+	d, c, h := m.Dev, m.Config.HiddenSize, m.Heads()
 	real := func(cols int) compute.Buffer { return d.Alloc(d.Real(), n*cols) }
-	g := gradients{
-		h: real(c), final: real(c), norm: real(c), attn: real(h.H * h.D),
-		qkv: real(h.QKV()), gu: real(2 * f), mlp: real(f),
-	}
+	g := gradients{h: real(c), final: real(c), wide: real(max(m.Config.IntermediateSize, c, h.H*h.D))}
 	if tune.layer(0).Gate != nil {
 		g.rot = real(h.H * h.D)
 	}
@@ -90,8 +83,6 @@ func (m *Model) newGradients(n int, tune *Tuning) gradients {
 }
 
 func (p *Pass) stream(i int) compute.Buffer { return p.h[min(i, len(p.h)-1)] }
-
-func (p *Pass) layerState(i int) *layerState { return p.state[min(i, len(p.state)-1)] }
 
 // Load uploads the batch. The rotary table must fit it (see Model.Fit).
 func (p *Pass) Load(b *Batch) error {
@@ -124,7 +115,7 @@ func (p *Pass) Forward(rnd compute.Random) {
 	p.tune.prepare(d)
 	d.Embed(p.stream(0), m.Embed, p.ids, p.n, p.NEFTune, p.seq, rnd)
 	for i := range m.layers {
-		p.forward(i, p.stream(i+1), p.stream(i), p.layerState(i), p.attention)
+		p.forward(i, p.stream(i+1), p.stream(i), p.state[i], p.attention)
 	}
 	p.finish()
 }
@@ -171,9 +162,7 @@ func (p *Pass) Backward() {
 	d.Zero(p.grad.h)
 	d.RMSNormBackward(p.grad.h, p.grad.final, p.stream(m.Layers()), m.norm, p.rstd, p.n)
 	for i := m.Layers() - 1; i >= 0; i-- {
-		if p.mode == TrainRecompute {
-			p.forward(i, p.stream(i+1), p.stream(i), p.layerState(i), p.attention)
-		}
-		p.backward(i, p.stream(i), p.layerState(i))
+		p.again(i, p.stream(i), p.state[i])
+		p.backward(i, p.stream(i), p.state[i])
 	}
 }

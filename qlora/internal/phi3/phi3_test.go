@@ -144,7 +144,7 @@ func tuned(m *Model) (*Tuning, map[string][2]compute.Buffer) {
 // documents and PET included, in float64.
 func TestGradientsMatchCentralDifferences(t *testing.T) {
 	m, ids, _ := loadMini(t, "phi3-mini-gqa")
-	for _, mode := range []Mode{Train, TrainRecompute} {
+	for _, mode := range []Mode{Train, TrainSelective, TrainRecompute} {
 		tune, params := tuned(m)
 		p := m.NewPass(12, mode, tune)
 		b := &Batch{}

@@ -181,11 +181,11 @@ backloop:
 	SIGMOID256
 	VMULPS      (R9), Y3, Y11 // dm·s
 	VMULPS      Y8, Y11, Y12
-	VMOVUPS     Y12, (R8)
 	VSUBPS      Y3, Y2, Y13   // 1-s
 	VFMADD213PS Y2, Y8, Y13   // 1+g(1-s)
 	VMULPS      (DX), Y11, Y11
 	VMULPS      Y13, Y11, Y11
+	VMOVUPS     Y12, (R8)     // dup may be up: not before up was read
 	VMOVUPS     Y11, (DI)
 	ADDQ        $32, SI
 	ADDQ        $32, DX

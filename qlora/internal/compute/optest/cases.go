@@ -114,6 +114,8 @@ func swiglu(r *Trial) {
 	r.Dev.SwiGLUBackward(dgu, dm, gu, n, f)
 	r.out("out", out.X, n*f)
 	r.out("dgu", dgu, n*2*f)
+	r.Dev.SwiGLUBackward(gu, dm, gu, n, f)
+	r.out("dgu in place", gu, n*2*f)
 }
 
 func rotate(r *Trial) {
