@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/borea-go/borea/internal/wait"
 )
 
 var (
@@ -242,7 +244,7 @@ func (f *fetcher) statusError(res *response) *PageError {
 	case res.status == http.StatusOK:
 		return nil
 	case res.status == http.StatusTooManyRequests || res.status >= 500 && res.status <= 599:
-		e.Reason, e.After = Status5xx, retryAfter(res.header, f.now())
+		e.Reason, e.After = Status5xx, wait.RetryAfter(res.header, f.now())
 	case res.status >= 400 && res.status <= 499:
 		e.Reason = Status4xx
 	default:

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/borea-go/borea/internal/wait"
 )
 
 // Options are the limits and manners of a crawl. They are taken literally.
@@ -186,7 +188,7 @@ func (e Env) withDefaults() Env {
 		e.Now = time.Now
 	}
 	if e.Sleep == nil {
-		e.Sleep = sleepContext
+		e.Sleep = wait.Sleep
 	}
 	return e
 }

@@ -11,8 +11,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/borea-go/borea/internal/atomicfile"
+	"github.com/borea-go/borea/internal/wait"
 )
 
 // Client downloads from one hub into one cache. It may be used from any
@@ -169,7 +171,7 @@ func (c *Client) head(ctx context.Context, repo Repo, file string) (m meta, err 
 		}
 		res.Body.Close()
 		if temporary(res.StatusCode) {
-			return false, &Error{Repo: repo, Path: file, Status: res.StatusCode, Err: errors.New("the hub is not ready")}
+			return false, notReady(repo, file, res)
 		}
 		return false, nil
 	})
@@ -198,6 +200,11 @@ func (c *Client) head(ctx context.Context, repo Repo, file string) (m meta, err 
 		return fail(res.StatusCode, fmt.Errorf("%w: %q", ErrSize, size))
 	}
 	return m, nil
+}
+
+func notReady(repo Repo, file string, res *http.Response) error {
+	after := wait.RetryAfter(res.Header, time.Now())
+	return &Error{Repo: repo, Path: file, Status: res.StatusCode, After: after, Err: errors.New("the hub is not ready")}
 }
 
 // hashName reads X-Linked-Etag, else ETag: the SHA-256 of a large file or the
@@ -274,6 +281,18 @@ func (c *Client) follow(ctx context.Context, method, address string, header http
 	return nil, errRedirect
 }
 
+// maxWait is the longest Retry-After that is sat out.
+const maxWait = 10 * time.Minute
+
+// asked is the wait that the hub asked for with a failure.
+func asked(err error) time.Duration {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.After
+	}
+	return 0
+}
+
 // retry calls fn until it succeeds or fails for good; fn reports whether it made
 // progress, which starts the count of attempts anew.
 func (c *Client) retry(ctx context.Context, fn func() (progress bool, err error)) error {
@@ -289,11 +308,12 @@ func (c *Client) retry(ctx context.Context, fn func() (progress bool, err error)
 		if progress {
 			attempt, pause = 1, c.opts.RetrySeconds
 		}
-		if attempt >= c.opts.MaxAttempts {
+		after := asked(err)
+		if attempt >= c.opts.MaxAttempts || after > maxWait {
 			return err
 		}
 		c.env.Logger.InfoContext(ctx, "hub: trying again", "attempt", attempt, "error", err)
-		if err := c.env.Sleep(ctx, seconds(min(pause, 60))); err != nil {
+		if err := c.env.Sleep(ctx, max(after, seconds(min(pause, 60)))); err != nil {
 			return err
 		}
 		pause *= 2

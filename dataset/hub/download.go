@@ -186,7 +186,7 @@ func (d *download) start(res *http.Response, have int64) (int64, error) {
 	case res.StatusCode == http.StatusRequestedRangeNotSatisfiable:
 		return 0, errors.Join(errors.New("range refused"), removeIfThere(d.etag()))
 	case temporary(res.StatusCode):
-		return have, d.fail(res.StatusCode, errors.New("the hub is not ready"))
+		return have, notReady(d.repo, d.file, res)
 	}
 	if err := statusError(res.StatusCode, false); err != nil {
 		return have, d.fail(res.StatusCode, err)

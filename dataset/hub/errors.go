@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/borea-go/borea/internal/crashfs"
 )
@@ -24,7 +25,8 @@ var (
 type Error struct {
 	Repo   Repo
 	Path   string
-	Status int // HTTP status where there was one
+	Status int           // HTTP status where there was one
+	After  time.Duration // what Retry-After asked for
 	Err    error
 }
 
@@ -33,6 +35,9 @@ func (e *Error) Error() string {
 	s := fmt.Sprintf("hub: %s@%s/%s", e.Repo.ID, e.Repo.Revision, e.Path)
 	if e.Status != 0 {
 		s += fmt.Sprintf(": status %d", e.Status)
+	}
+	if e.After > 0 {
+		s += fmt.Sprintf(", asks to wait %s", e.After)
 	}
 	return s + ": " + e.Err.Error()
 }

@@ -337,6 +337,33 @@ func TestTokenAndBusyHub(t *testing.T) {
 	require.Equal(t, []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}, pauses)
 }
 
+func TestRetryAfterIsWaitedFor(t *testing.T) {
+	h := newFakeHub(t)
+	h.files["f"] = large(5000)
+	asks := []string{"7", "3600"}
+	h.hook = func(w http.ResponseWriter, _ *http.Request) bool {
+		if len(asks) == 0 {
+			return false
+		}
+		w.Header().Set("Retry-After", asks[0])
+		asks = asks[1:]
+		w.WriteHeader(429)
+		return true
+	}
+	var pauses []time.Duration
+	c, _ := h.client(func(o *Options, e *Env) {
+		e.Sleep = func(_ context.Context, d time.Duration) error { pauses = append(pauses, d); return nil }
+	})
+	_, err := c.Get(context.Background(), set, "f")
+	var failed *Error
+	require.ErrorAs(t, err, &failed)
+	require.Equal(t, time.Hour, failed.After)
+	require.Equal(t, []time.Duration{7 * time.Second}, pauses, "an hour is not sat out")
+	at, err := c.Get(context.Background(), set, "f")
+	require.NoError(t, err)
+	requireFile(t, at, h.files["f"])
+}
+
 func TestStalledBodyIsContinued(t *testing.T) {
 	h := newFakeHub(t)
 	h.files["f"] = large(50_000)

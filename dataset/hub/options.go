@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/borea-go/borea/internal/wait"
 )
 
 // Options say where the hub and the cache are. They are taken literally.
@@ -25,7 +27,8 @@ type Options struct {
 	// progress before it fails. At least 1, default 5.
 	MaxAttempts int `json:"max_attempts" yaml:"max_attempts"`
 	// RetrySeconds is the pause after the first failure; it doubles with each
-	// further one in a row, up to a minute. 0 or more, default 1.
+	// further one in a row, up to a minute. A longer Retry-After is waited for, up
+	// to ten minutes; beyond that the download fails. 0 or more, default 1.
 	RetrySeconds float64 `json:"retry_seconds" yaml:"retry_seconds"`
 	// TimeoutSeconds bounds the wait for a response's header and for each next
 	// piece of a body. More than 0, default 30.
@@ -116,20 +119,9 @@ func (e Env) withDefaults(o Options) Env {
 		}
 	}
 	if e.Sleep == nil {
-		e.Sleep = sleep
+		e.Sleep = wait.Sleep
 	}
 	return e
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-t.C:
-		return nil
-	}
-}
