@@ -45,7 +45,9 @@ func (e Env) progress(p Progress) {
 
 // LoadOptions says where and in which form the weights are held.
 type LoadOptions struct {
-	// Device is "cpu", or "cuda" in a binary built with that tag.
+	// Device is "cpu", or "cuda" or "cuda:N" in a binary built with that tag. A list,
+	// "cuda:0,1" or "cpu,cpu", holds the model on each: a Trainer then shares out
+	// the micro-batches of a step, and everything else runs on the first.
 	Device string `json:"device" yaml:"device"`
 	// Weights is the form of the four linears of each block: "int8" (int8 weights
 	// and activations), "int8w" (int8 weights only), "bf16", or "f32", the oracle.
@@ -90,7 +92,7 @@ func (o LoadOptions) Validate() error {
 	if o.Embeddings != "bf16" && o.Embeddings != "f32" && o.Embeddings != "int8" {
 		return &OptionError{"embeddings", o.Embeddings, "bf16, f32 or int8"}
 	}
-	if o.KVCache != "full" && (o.KVCache != "f16" || o.Device != "cpu") {
+	if o.KVCache != "full" && (o.KVCache != "f16" || open.Split(o.Device)[0] != "cpu") {
 		return &OptionError{"kv_cache", o.KVCache, "full, or on the CPU f16"}
 	}
 	if o.BlockTokens < 1 {
@@ -113,6 +115,9 @@ type Model struct {
 	held        int // trainers and backbones that have memory on the device
 	env         Env
 	fingerprint string // of the base weights
+
+	replicas []*Model      // the same weights on the other devices, for a Trainer
+	group    compute.Group // joins the devices, nil for one
 }
 
 // Load reads a model directory in Hugging Face layout.
@@ -140,13 +145,14 @@ func LoadFS(ctx context.Context, fsys fs.FS, opts LoadOptions, env Env) (*Model,
 	if err != nil {
 		return nil, err
 	}
-	dev, err := open.Open(opts.Device)
+	devices, group, err := open.All(opts.Device)
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{dev: dev, tok: tok, cfg: cfg, opts: opts, env: env}
-	if err := m.loadWeights(ctx, fsys); err != nil {
-		return nil, fmt.Errorf("%w", joinClose(err, dev.Close()))
+	m := &Model{dev: devices[0], tok: tok, cfg: cfg, opts: opts, env: env}
+	m.addReplicas(devices[1:], group)
+	if err := m.loadAll(ctx, fsys); err != nil {
+		return nil, fmt.Errorf("%w", joinClose(err, m.Close()))
 	}
 	return m, nil
 }
@@ -203,7 +209,7 @@ func (m *Model) loadWeights(ctx context.Context, fsys fs.FS) error {
 func (m *Model) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.dev.Close()
+	return m.closeDevices()
 }
 
 // Tokenizer returns the model's tokenizer, nil when the directory has none.
@@ -224,8 +230,14 @@ func (m *Model) MaxTokens() int { return m.cfg.MaxPosition }
 // StopTokens returns the ids that end a generation.
 func (m *Model) StopTokens() []int32 { return slices.Clone(m.cfg.EOS) }
 
-// Device returns the device's name and path.
-func (m *Model) Device() string { return m.dev.Name() }
+// Device returns the names and paths of the devices.
+func (m *Model) Device() string {
+	name := m.dev.Name()
+	for _, r := range m.replicas {
+		name += ", " + r.dev.Name()
+	}
+	return name
+}
 
-// WeightBytes returns the device memory of the frozen weights.
+// WeightBytes returns the memory of the frozen weights on each device.
 func (m *Model) WeightBytes() int64 { return m.net.Bytes() }

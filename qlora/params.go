@@ -26,9 +26,15 @@ type param struct {
 type trainable struct {
 	tuning *phi3.Tuning
 	params []param
+	grads  compute.Buffer // of all parameters, each from a multiple of gradAlign
+	used   int            // of grads
 	m      *Model
 	opts   Options
 }
+
+// gradAlign is where gradients begin in their common buffer: on 256 bytes, so
+// that kernels move them 16 bytes at a time.
+const gradAlign = 64
 
 // newTrainable allocates adapters with A uniform in ±1/sqrt(in) (what PEFT's
 // Kaiming initialisation comes to) and B zero, and gates at θ = 0.
@@ -40,6 +46,7 @@ func newTrainable(m *Model, o Options) *trainable {
 		fused, _ := fusedTarget(name)
 		targets[fused] = true
 	}
+	t.grads = m.dev.Alloc(compute.F32, t.gradients(targets))
 	var a []float32 // reused: of all linears together it would be as much as the adapters
 	for i := range t.tuning.Layers {
 		for _, target := range Targets() {
@@ -65,6 +72,22 @@ func newTrainable(m *Model, o Options) *trainable {
 	return t
 }
 
+// gradients returns the length of grads.
+func (t *trainable) gradients(targets map[string]bool) int {
+	n := 0
+	for target := range targets {
+		out, in := t.m.linearShape(target)
+		n += aligned(t.opts.Rank*in) + aligned(out*t.opts.Rank)
+	}
+	if t.opts.SO8T.Enabled {
+		_, in := t.m.linearShape(OProj)
+		n += aligned(in / 8 * 28)
+	}
+	return n * t.m.cfg.Layers
+}
+
+func aligned(n int) int { return (n + gradAlign - 1) / gradAlign * gradAlign }
+
 // addPair adds an adapter; B has b elements.
 func (t *trainable) addPair(layer int, target string, a []float32, b int) {
 	name := LinearName(layer, target)
@@ -89,7 +112,8 @@ func (t *trainable) addGate(layer, n int) {
 // add adds a parameter of n zeros.
 func (t *trainable) add(name string, n int, decay, lrScale float32) param {
 	d := t.m.dev
-	p := param{name: name, p: d.Alloc(compute.F32, n), g: d.Alloc(compute.F32, n)}
+	p := param{name: name, p: d.Alloc(compute.F32, n), g: t.grads.Slice(t.used, n)}
+	t.used += aligned(n)
 	p.adam = compute.Adam{
 		Beta1: float32(t.opts.Beta1), Beta2: float32(t.opts.Beta2), Eps: float32(t.opts.Epsilon),
 		WeightDecay: decay, LRScale: lrScale,

@@ -22,8 +22,9 @@ type trainMeta struct {
 	Version int         `json:"version"`
 	Step    int         `json:"step"`
 	Options Options     `json:"options"`
-	Model   string      `json:"model"` // fingerprint of the base
-	Data    string      `json:"data"`  // fingerprint of the examples
+	Model   string      `json:"model"`             // fingerprint of the base
+	Data    string      `json:"data"`              // fingerprint of the examples
+	Devices int         `json:"devices,omitempty"` // 0, of older files, is 1
 	Losses  []float64   `json:"losses"`
 	Evals   []EvalPoint `json:"evals"`
 }
@@ -84,8 +85,10 @@ func (t *Trainer) resume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.tr.restore(st); err != nil {
-		return err
+	for i, r := range t.ranks {
+		if err := r.tr.restore(st); err != nil {
+			return wrapRank(i, t.m.all(), err)
+		}
 	}
 	t.step, t.losses, t.evals, t.rep.ResumedFrom = meta.Step, meta.Losses, meta.Evals, meta.Step
 	t.env.log().Info("resumed", "step", meta.Step)
@@ -102,6 +105,8 @@ func (t *Trainer) checkMeta(meta trainMeta) error {
 		return &MismatchError{"training data"}
 	case jsonOf(meta.Options) != jsonOf(t.opts):
 		return &MismatchError{"options"}
+	case max(1, meta.Devices) != len(t.ranks):
+		return &DeviceCountError{Saved: max(1, meta.Devices), Have: len(t.ranks)}
 	}
 	return nil
 }
@@ -162,13 +167,16 @@ func (t *Trainer) collect(err error) {
 
 // snapshot copies the whole state to host memory.
 func (t *Trainer) snapshot() (checkpoint.State, error) {
+	if err := t.checkReplicas(); err != nil {
+		return checkpoint.State{}, err
+	}
 	tensors, err := t.tr.snapshot()
 	if err != nil {
 		return checkpoint.State{}, err
 	}
 	meta := trainMeta{
 		Version: stateVersion, Step: t.step, Options: t.opts, Model: t.m.fingerprint, Data: t.dataHash,
-		Losses: append([]float64(nil), t.losses...), Evals: append([]EvalPoint(nil), t.evals...),
+		Devices: len(t.ranks), Losses: append([]float64(nil), t.losses...), Evals: append([]EvalPoint(nil), t.evals...),
 	}
 	return checkpoint.State{
 		Step: int64(t.step), Meta: meta,

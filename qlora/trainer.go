@@ -53,26 +53,25 @@ type TrainReport struct {
 	SaveErrors  []string    `json:"save_errors,omitempty"`
 }
 
-// Trainer fine-tunes adapters over a frozen model.
+// Trainer fine-tunes adapters over a frozen model. On several devices each holds
+// a replica and takes a part of every step's micro-batches: a step means the same
+// on any number of devices, and its result differs only by the rounding of one sum.
 type Trainer struct {
+	*rank       // of the first device
 	saving bool // a background save was begun and its end is not known yet
-	m      *Model
+	ranks  []*rank
 	opts   Options
 	dirs   Dirs
 	env    Env
-	tr     *trainable
-	pass   *phi3.Pass
 	plan   *plan
 	store  *checkpoint.Store
 	log    *trainLog
 	rep    TrainReport
 
-	random, hyper, acc, petCoef, petLoss compute.Buffer
-	step                                 int
-	losses                               []float64 // of every step, part of the state
-	evals                                []EvalPoint
-	dataHash                             string
-	mark                                 int // of the device memory before this trainer's
+	step     int
+	losses   []float64 // of every step, part of the state
+	evals    []EvalPoint
+	dataHash string
 }
 
 // NewTrainer plans a run on the model and allocates its device memory. The
@@ -84,29 +83,37 @@ func NewTrainer(m *Model, opts Options, dirs Dirs, env Env) (*Trainer, error) {
 	if opts.MaxLength > m.cfg.MaxPosition {
 		return nil, &OptionError{"max_length", opts.MaxLength, fmt.Sprintf("at most %d, the longest the model takes", m.cfg.MaxPosition)}
 	}
-	t := &Trainer{m: m, opts: opts, dirs: dirs, env: env}
-	m.net.Fit(opts.MaxLength)
+	if n := len(m.all()); opts.Accumulation < n {
+		return nil, &OptionError{"accumulation", opts.Accumulation, fmt.Sprintf("at least %d, a micro-batch for each device", n)}
+	}
+	t := &Trainer{opts: opts, dirs: dirs, env: env}
 	m.held++
-	d := m.dev
-	t.mark = d.Mark()
-	t.tr = newTrainable(m, opts)
-	t.pass = m.net.NewPass(opts.BatchSize*opts.MaxLength, modes[opts.Recompute], t.tr.tuning)
-	t.pass.NEFTune = float32(opts.NEFTune)
-	t.random, t.hyper = d.Alloc(compute.I32, 4), d.Alloc(compute.F32, compute.HyperCount)
-	t.acc, t.petCoef, t.petLoss = d.Alloc(compute.F32, 1), d.Alloc(compute.F32, 1), d.Alloc(compute.F32, 1)
-	return t, d.Sync()
+	for _, r := range m.all() {
+		t.ranks = append(t.ranks, newRank(r, opts))
+	}
+	t.rank = t.ranks[0]
+	return t, t.sync()
+}
+
+// sync waits for every device.
+func (t *Trainer) sync() error {
+	return t.each(func(_ int, r *rank) error { return r.m.dev.Sync() })
 }
 
 // Close frees the trainer's device memory, and with it everything allocated on
 // the model since NewTrainer.
 func (t *Trainer) Close() error {
 	t.m.held--
-	t.m.dev.Release(t.mark)
-	return t.m.dev.Sync()
+	for _, r := range t.ranks {
+		r.m.dev.Release(r.mark)
+	}
+	return t.sync()
 }
 
 // SetAdapter starts from given factors instead of fresh ones; ranks must agree.
-func (t *Trainer) SetAdapter(a *Adapter) error { return t.tr.load(a) }
+func (t *Trainer) SetAdapter(a *Adapter) error {
+	return t.each(func(_ int, r *rank) error { return r.tr.load(a) })
+}
 
 // Adapter returns a copy of the current factors and gates.
 func (t *Trainer) Adapter() (*Adapter, error) { return t.tr.adapter() }
@@ -172,21 +179,17 @@ func (t *Trainer) oneStep() error {
 	micro := t.batches(t.plan.step(t.step))
 	lr := learningRate(t.opts, t.step, t.plan.total)
 	t.uploadHyper(lr, micro)
-	loss, tokens := 0.0, 0
-	for i, b := range micro {
-		l, err := t.microStep(b, t.step*t.opts.Accumulation+i)
-		if err != nil {
-			return err
-		}
-		loss, tokens = loss+l, tokens+b.Len()
-	}
-	norm, err := t.tr.optimise(t.hyper, t.acc, t.opts.ClipNorm)
+	loss, err := t.gradients(micro)
 	if err != nil {
 		return err
 	}
-	pet := make([]float32, 1)
-	if err := t.m.dev.Download(pet, t.petLoss); err != nil {
+	norm, pet, err := t.update()
+	if err != nil {
 		return err
+	}
+	tokens := 0
+	for _, b := range micro {
+		tokens += b.Len()
 	}
 	if bad(loss) || bad(norm) {
 		return &DivergedError{Step: t.step, Loss: loss, Norm: norm}
@@ -196,7 +199,7 @@ func (t *Trainer) oneStep() error {
 	t.losses = append(t.losses, loss)
 	t.env.progress(Progress{Stage: "train", Done: t.step, Total: t.plan.total, Loss: loss})
 	return t.log.step(stepRecord{
-		Step: t.step, Epoch: t.plan.epochOf(t.step), Loss: loss, PET: float64(pet[0]), LR: lr, GradNorm: norm, Tokens: tokens,
+		Step: t.step, Epoch: t.plan.epochOf(t.step), Loss: loss, PET: pet, LR: lr, GradNorm: norm, Tokens: tokens,
 	})
 }
 
@@ -227,35 +230,39 @@ func (t *Trainer) batches(indices [][]int) []*phi3.Batch {
 	return out
 }
 
+// uploadHyper gives every device the step's numbers. The PET term is a mean over
+// the triples of the whole step.
 func (t *Trainer) uploadHyper(lr float64, micro []*phi3.Batch) {
-	d := t.m.dev
-	d.Upload(t.hyper, t.opts.hyper(lr, t.step+1))
 	triples := 0
 	for _, b := range micro {
 		triples += b.Triples()
 	}
 	coef := petLambda(t.opts.PET, t.step, t.plan.total) / math.Max(1, float64(triples*t.m.cfg.HiddenSize))
-	d.Upload(t.petCoef, []float32{float32(coef)})
-	d.Zero(t.petLoss)
+	for _, r := range t.ranks {
+		d := r.m.dev
+		d.Upload(r.hyper, t.opts.hyper(lr, t.step+1))
+		d.Upload(r.petCoef, []float32{float32(coef)})
+		d.Zero(r.petLoss)
+	}
 }
 
 // microStep runs one forward and backward pass and returns its share of the loss.
-func (t *Trainer) microStep(b *phi3.Batch, counter int) (float64, error) {
-	d := t.m.dev
-	d.Upload(t.random, randomState(t.opts.Seed, uint64(counter)))
-	if err := t.pass.Load(b); err != nil {
+func (r *rank) microStep(b *phi3.Batch, counter int) (float64, error) {
+	d, opts := r.m.dev, r.tr.opts
+	d.Upload(r.random, randomState(opts.Seed, uint64(counter)))
+	if err := r.pass.Load(b); err != nil {
 		return 0, err
 	}
-	t.pass.Forward(compute.Random{State: t.random})
+	r.pass.Forward(compute.Random{State: r.random})
 	nll := make([]float32, b.Len())
-	if err := d.Download(nll, t.pass.Loss(true)); err != nil {
+	if err := d.Download(nll, r.pass.Loss(true)); err != nil {
 		return 0, err
 	}
-	if t.opts.PET.Enabled {
-		d.PET(t.petLoss, t.pass.HiddenGrad(), t.pass.Hidden(), t.pass.Sequence(), t.petCoef,
-			float32(t.opts.PET.Huber), b.Len(), t.m.cfg.HiddenSize)
+	if opts.PET.Enabled {
+		d.PET(r.petLoss, r.pass.HiddenGrad(), r.pass.Hidden(), r.pass.Sequence(), r.petCoef,
+			float32(opts.PET.Huber), b.Len(), r.m.cfg.HiddenSize)
 	}
-	t.pass.Backward()
+	r.pass.Backward()
 	return sum(nll), nil
 }
 
@@ -283,31 +290,56 @@ func (t *Trainer) evaluateIfDue(ctx context.Context, eval []Example) error {
 // evaluate returns the mean nll of the scored tokens. It gives up early, with a
 // meaningless value, when ctx ends.
 func (t *Trainer) evaluate(ctx context.Context, eval []Example) (float64, error) {
-	m, budget := t.m, t.opts.BatchSize*t.opts.MaxLength
 	total, weight := 0.0, 0.0
-	for i := 0; i < len(eval) && ctx.Err() == nil; {
-		b := &phi3.Batch{}
-		for ; i < len(eval); i++ {
-			n := min(len(eval[i].IDs), t.opts.MaxLength)
-			if b.Len() > 0 && b.Len()+n > budget {
-				break
-			}
-			var w []float32
-			if eval[i].Weight != nil {
-				w = eval[i].Weight[:n]
-			}
-			b.Add(eval[i].IDs[:n], w)
+	for done := 0; done < len(eval) && ctx.Err() == nil; {
+		var batches []*phi3.Batch
+		for done < len(eval) && len(batches) < len(t.ranks) {
+			b := t.evalBatch(eval[done:])
+			done += len(b.Documents())
+			batches = append(batches, b)
 		}
-		nll := make([]float32, b.Len())
-		if err := t.pass.Load(b); err != nil {
+		nll := make([]float64, len(t.ranks))
+		err := t.each(func(i int, r *rank) (err error) {
+			if i < len(batches) {
+				nll[i], err = r.evaluate(batches[i])
+			}
+			return err
+		})
+		if err != nil {
 			return 0, err
 		}
-		t.pass.Forward(compute.Random{})
-		if err := m.dev.Download(nll, t.pass.Loss(false)); err != nil {
-			return 0, err
+		for i, b := range batches {
+			total, weight = total+nll[i], weight+b.WeightSum()
 		}
-		total, weight = total+sum(nll), weight+b.WeightSum()
-		t.env.progress(Progress{Stage: "eval", Done: i, Total: len(eval)})
+		t.env.progress(Progress{Stage: "eval", Done: done, Total: len(eval)})
 	}
 	return total / math.Max(weight, 1e-30), nil
+}
+
+// evalBatch takes as many examples as fit, at least one.
+func (t *Trainer) evalBatch(eval []Example) *phi3.Batch {
+	b := &phi3.Batch{}
+	for _, ex := range eval {
+		n := min(len(ex.IDs), t.opts.MaxLength)
+		if b.Len() > 0 && b.Len()+n > t.opts.BatchSize*t.opts.MaxLength {
+			break
+		}
+		var w []float32
+		if ex.Weight != nil {
+			w = ex.Weight[:n]
+		}
+		b.Add(ex.IDs[:n], w)
+	}
+	return b
+}
+
+// evaluate returns the summed nll of a batch.
+func (r *rank) evaluate(b *phi3.Batch) (float64, error) {
+	if err := r.pass.Load(b); err != nil {
+		return 0, err
+	}
+	r.pass.Forward(compute.Random{})
+	nll := make([]float32, b.Len())
+	err := r.m.dev.Download(nll, r.pass.Loss(false))
+	return sum(nll), err
 }

@@ -1,4 +1,4 @@
-// Package open chooses a compute device by its name.
+// Package open chooses compute devices by their names.
 //
 // What it does not do: it does not look for hardware by itself; a device that is
 // not built in is an error that names those that are.

@@ -1,7 +1,9 @@
 package open
 
 import (
+	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
@@ -29,4 +31,76 @@ func Open(name string) (compute.Device, error) {
 		return cpu.New(cpu.DefaultOptions())
 	}
 	return other(name)
+}
+
+// All opens the devices of a comma-separated list, in order, and for more than
+// one the group that joins them. A number alone takes the kind of the name before:
+// "cuda:0,1" is "cuda:0,cuda:1". All are of one kind. A device of CUDA is named
+// once; "cpu,cpu" is two devices that share the processors, for machines whose
+// memory is in two halves and for tests.
+func All(list string) ([]compute.Device, compute.Group, error) {
+	names := Split(list)
+	if len(names) == 1 {
+		d, err := Open(list)
+		return []compute.Device{d}, nil, err
+	}
+	for _, n := range names {
+		if kind(n) != kind(names[0]) {
+			return nil, nil, fmt.Errorf("compute devices %q: all of one kind: %w", list, compute.ErrUnsupported)
+		}
+	}
+	if kind(names[0]) == "cpu" {
+		return cpus(names)
+	}
+	return others(names)
+}
+
+// Split returns the names in a list of devices, numbers alone completed.
+func Split(list string) []string {
+	var names []string
+	for _, n := range strings.Split(list, ",") {
+		if len(names) > 0 && n != "" && strings.Trim(n, "0123456789") == "" {
+			n = kind(names[len(names)-1]) + ":" + n
+		}
+		names = append(names, n)
+	}
+	return names
+}
+
+func kind(name string) string {
+	k, _, _ := strings.Cut(name, ":")
+	return k
+}
+
+func cpus(names []string) ([]compute.Device, compute.Group, error) {
+	o := cpu.DefaultOptions()
+	o.Workers = max(1, runtime.GOMAXPROCS(0)/len(names))
+	devices, err := each(names, func(name string) (compute.Device, error) {
+		if name != "cpu" {
+			return nil, &UnknownError{Name: name, Built: Names()}
+		}
+		return cpu.New(o)
+	})
+	return devices, compute.NewHostGroup(devices), err
+}
+
+// each opens every name or none.
+func each(names []string, one func(string) (compute.Device, error)) ([]compute.Device, error) {
+	var devices []compute.Device
+	for _, n := range names {
+		d, err := one(n)
+		if err != nil {
+			return nil, errors.Join(err, closeAll(devices))
+		}
+		devices = append(devices, d)
+	}
+	return devices, nil
+}
+
+func closeAll(devices []compute.Device) error {
+	var errs []error
+	for _, d := range devices {
+		errs = append(errs, d.Close())
+	}
+	return errors.Join(errs...)
 }
