@@ -3,6 +3,7 @@ package open
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
@@ -16,6 +17,32 @@ func TestUnknownNameNamesTheBuiltIn(t *testing.T) {
 	}
 	if unknown.Name != "abacus" || len(unknown.Built) == 0 {
 		t.Errorf("got %+v", unknown)
+	}
+}
+
+func TestListsOfDevices(t *testing.T) {
+	for list, want := range map[string][]string{
+		"cpu": {"cpu"}, "cpu,cpu": {"cpu", "cpu"}, "cuda:0,1": {"cuda:0", "cuda:1"},
+		"cuda:1,cuda:0": {"cuda:1", "cuda:0"}, "cuda,1": {"cuda", "cuda:1"}, "3": {"3"}, "cpu,": {"cpu", ""},
+	} {
+		if got := Split(list); !slices.Equal(got, want) {
+			t.Errorf("%q: %q", list, got)
+		}
+	}
+	for _, list := range []string{"", "cpu,", "cpu,1", "cpu,abacus", "abacus,abacus", "cuda:97,98", "cuda:0,cuda:0", "cpu,cuda:0"} {
+		if _, _, err := All(list); !errors.Is(err, compute.ErrUnsupported) {
+			t.Errorf("%q: %v", list, err)
+		}
+	}
+	devices, g, err := All("cpu,cpu")
+	if err != nil || len(devices) != 2 || g.Ranks() != 2 {
+		t.Fatalf("%v, %v", devices, err)
+	}
+	if err := closeAll(devices); err != nil {
+		t.Error(err)
+	}
+	if _, g, err := All("cpu"); g != nil || err != nil {
+		t.Errorf("one device needs no group: %v, %v", g, err)
 	}
 }
 

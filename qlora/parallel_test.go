@@ -1,0 +1,195 @@
+package qlora
+
+import (
+	"context"
+	"errors"
+	"math"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/borea-go/borea/qlora/internal/compute"
+)
+
+// onDevices loads the bundled model on a list of devices.
+func onDevices(t *testing.T, devices, weights string) *Model {
+	t.Helper()
+	o := DefaultLoadOptions()
+	o.Device, o.Weights = devices, weights
+	m, err := Load(context.Background(), bundledModel, o, Env{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	return m
+}
+
+// exactTraining leaves out what rounding is enlarged by: codes of 8 bits.
+func exactTraining() Options {
+	o := smallTraining()
+	o.Optimizer, o.SaveSteps, o.Accumulation, o.LearningRate = "adamw", 0, 3, 5e-4
+	return o
+}
+
+func losses(t *testing.T, devices string, o Options) ([]float64, TrainReport) {
+	t.Helper()
+	m := onDevices(t, devices, "f32")
+	tr, err := NewTrainer(m, o, Dirs{}, Env{})
+	require.NoError(t, err)
+	rep, err := tr.Run(context.Background(), trainingRows(t), trainingRows(t)[:7])
+	require.NoError(t, err)
+	require.NoError(t, tr.checkReplicas())
+	require.NoError(t, tr.Close())
+	return tr.losses, rep
+}
+
+// TestDevicesFollowOne trains the same steps on one, two and three devices, of
+// which the first gets most micro-batches. Steps one have the same parameters, so
+// their losses are equal in every bit.
+func TestDevicesFollowOne(t *testing.T) {
+	want, rep := losses(t, "cpu", exactTraining())
+	for _, devices := range []string{"cpu,cpu", "cpu,cpu,cpu"} {
+		got, rep2 := losses(t, devices, exactTraining())
+		require.Equal(t, want[0], got[0], devices)
+		require.Len(t, got, len(want))
+		for i := range want {
+			require.InEpsilon(t, want[i], got[i], 1e-4, "%s, step %d", devices, i)
+		}
+		require.Equal(t, rep.Tokens, rep2.Tokens)
+		require.InEpsilon(t, rep.Evals[0].NLL, rep2.Evals[0].NLL, 1e-4)
+	}
+}
+
+func TestDevicesResumeBitEqual(t *testing.T) {
+	o := smallTraining()
+	whole, rep, err := trainModel(t, context.Background(), onDevices(t, "cpu,cpu", "int8"), o, Dirs{}, nil)
+	require.NoError(t, err)
+	dirs := Dirs{Checkpoints: filepath.Join(t.TempDir(), "ckpt")}
+	ctx, cancel := context.WithCancel(context.Background())
+	_, _, err = trainModel(t, ctx, onDevices(t, "cpu,cpu", "int8"), o, dirs, func(done int) {
+		if done == 3 {
+			cancel()
+		}
+	})
+	require.ErrorIs(t, err, ErrInterrupted)
+
+	_, _, err = trainModel(t, context.Background(), onDevices(t, "cpu", "int8"), o, dirs, nil)
+	var count *DeviceCountError
+	require.ErrorAs(t, err, &count)
+	require.Equal(t, DeviceCountError{Saved: 2, Have: 1}, *count)
+
+	resumed, rep2, err := trainModel(t, context.Background(), onDevices(t, "cpu,cpu", "int8"), o, dirs, nil)
+	require.NoError(t, err)
+	require.Equal(t, 3, rep2.ResumedFrom)
+	require.Equal(t, whole, resumed)
+	require.Equal(t, rep.LastLoss, rep2.LastLoss)
+	require.Equal(t, rep.Evals, rep2.Evals)
+}
+
+// failing is a device that breaks for good after some downloads.
+type failing struct {
+	compute.Device
+	left atomic.Int64
+}
+
+func (d *failing) Download(dst any, src compute.Buffer) error {
+	if d.left.Add(-1) < 0 {
+		return compute.ErrDeviceLost
+	}
+	return d.Device.Download(dst, src)
+}
+
+// TestLostDeviceEndsTheRun breaks the second device at each point of the third
+// step where it answers: loss of its micro-batch, sum, gradient norm, PET term.
+func TestLostDeviceEndsTheRun(t *testing.T) {
+	o := smallTraining()
+	o.MaxSteps = 4
+	whole, _, err := trainModel(t, context.Background(), onDevices(t, "cpu,cpu", "int8"), o, Dirs{}, nil)
+	require.NoError(t, err)
+	for _, point := range []string{"loss", "sum", "norm", "pet"} {
+		dirs := Dirs{Checkpoints: filepath.Join(t.TempDir(), "ckpt")}
+		m, bad := onFailing(t)
+		var tr *Trainer
+		tr, err := NewTrainer(m, o, dirs, Env{Progress: func(p Progress) {
+			if p.Done == 2 {
+				sums := (int64(tr.tr.grads.Len()) + 1<<18 - 1) >> 18
+				checks := int64(len(tr.tr.state())) // of the checkpoint between
+				bad.left.Store(checks + map[string]int64{"loss": 0, "sum": 1, "norm": 1 + sums, "pet": 2 + sums}[point])
+			}
+		}})
+		require.NoError(t, err)
+		rep, err := tr.Run(context.Background(), trainingRows(t), nil)
+		require.ErrorIs(t, err, compute.ErrDeviceLost, point)
+		var device *DeviceError
+		require.Equal(t, point != "sum", errors.As(err, &device), "%s: %v", point, err)
+		if device != nil {
+			require.Equal(t, 1, device.Rank)
+		}
+		require.Equal(t, 2, rep.Steps, point)
+
+		resumed, rep, err := trainModel(t, context.Background(), onDevices(t, "cpu,cpu", "int8"), o, dirs, nil)
+		require.NoError(t, err)
+		require.Equal(t, 2, rep.ResumedFrom)
+		require.Equal(t, whole, resumed)
+	}
+}
+
+// onFailing is a model on two devices of which the second can break.
+func onFailing(t *testing.T) (*Model, *failing) {
+	m := onDevices(t, "cpu,cpu", "int8")
+	bad := &failing{Device: m.replicas[0].dev}
+	bad.left.Store(math.MaxInt64)
+	m.replicas[0].dev, m.group = bad, compute.NewHostGroup([]compute.Device{m.dev, bad})
+	return m, bad
+}
+
+// skewed is a group whose sums come out differently on the second device.
+type skewed struct {
+	compute.Group
+	m *Model
+}
+
+func (g skewed) Sum(buffers ...compute.Buffer) error {
+	err := g.Group.Sum(buffers...)
+	g.m.replicas[0].dev.Upload(buffers[1].Slice(0, 1), []float32{1})
+	return err
+}
+
+func TestDevicesThatDriftApartAreFound(t *testing.T) {
+	o := smallTraining()
+	o.SaveSteps = 2
+	m := onDevices(t, "cpu,cpu", "int8")
+	m.group = skewed{m.group, m}
+	_, rep, err := trainModel(t, context.Background(), m, o, Dirs{}, nil)
+	require.ErrorIs(t, err, ErrReplicas)
+	require.ErrorContains(t, err, "norm")
+	require.Equal(t, 0, rep.Steps)
+
+	// A wrong value that no norm shows is found before it is saved.
+	m = onDevices(t, "cpu,cpu", "int8")
+	dirs := Dirs{Checkpoints: filepath.Join(t.TempDir(), "ckpt")}
+	var tr *Trainer
+	tr, err = NewTrainer(m, o, dirs, Env{Progress: func(p Progress) {
+		if p.Done == 3 {
+			last := tr.ranks[1].tr.params[len(tr.tr.params)-1].moments.V
+			m.replicas[0].dev.Upload(last, make([]float32, last.Len()))
+		}
+	}})
+	require.NoError(t, err)
+	rep, err = tr.Run(context.Background(), trainingRows(t), nil)
+	require.ErrorIs(t, err, ErrReplicas)
+	require.ErrorIs(t, err, compute.ErrDiffer)
+	require.Equal(t, 4, rep.Steps)
+	_, rep, err = trainModel(t, context.Background(), onDevices(t, "cpu,cpu", "int8"), o, dirs, nil)
+	require.NoError(t, err)
+	require.Equal(t, 2, rep.ResumedFrom)
+}
+
+func TestDevicesNeedAMicroBatchEach(t *testing.T) {
+	o := smallTraining()
+	o.Accumulation = 1
+	_, err := NewTrainer(onDevices(t, "cpu,cpu", "int8"), o, Dirs{}, Env{})
+	var option *OptionError
+	require.ErrorAs(t, err, &option)
+	require.Equal(t, "accumulation", option.Name)
+}
