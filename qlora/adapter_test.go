@@ -119,7 +119,7 @@ func TestMergeEqualsAdapter(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 8, rep.Merged)
 	require.Equal(t, 2, rep.Baked)
-	o := DefaultLoadOptions()
+	o := loadOptions()
 	o.Weights, o.Embeddings = "f32", "f32"
 	merged, err := Load(context.Background(), dst, o, Env{})
 	require.NoError(t, err)

@@ -8,11 +8,11 @@ import (
 )
 
 // TestGenerateBatchEqualsGenerate: every prompt goes as it would alone, with and
-// without sampling, for prompts that end at different steps, with either cache.
+// without sampling, for prompts that end at different steps, with every cache.
 func TestGenerateBatchEqualsGenerate(t *testing.T) {
 	prompts := [][]int32{{1, 5, 9, 13}, {1, 7}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, {40}, {1, 5, 9, 13}, {99, 98}}
-	for _, cache := range []string{"full", "f16"} {
-		load := DefaultLoadOptions()
+	for _, cache := range []string{"full", "f16", "int8"} {
+		load := loadOptions()
 		load.Weights, load.Embeddings, load.KVCache, load.BlockTokens = "f32", "f32", cache, 5
 		m, err := Load(context.Background(), peftModel, load, Env{})
 		require.NoError(t, err)

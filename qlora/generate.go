@@ -198,8 +198,8 @@ func (b *batch) choose(i int, logits []float32) error {
 
 // cacheType is the type of keys and values in the cache.
 func (m *Model) cacheType() compute.Type {
-	if m.opts.KVCache == "f16" {
-		return compute.F16
+	if t := cacheTypes[m.opts.KVCache]; t != fullCache {
+		return t
 	}
 	return m.dev.Real()
 }

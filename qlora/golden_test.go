@@ -58,9 +58,19 @@ func (g golden) ints(name string) []int32 {
 	return out
 }
 
+// loadOptions are the defaults on the device that BOREA_DEVICE names: ".ci/full
+// paths" runs the tests on each set of kernels.
+func loadOptions() LoadOptions {
+	o := DefaultLoadOptions()
+	if d := os.Getenv("BOREA_DEVICE"); d != "" {
+		o.Device = d
+	}
+	return o
+}
+
 func loadModel(t testing.TB, dir, weights string) *Model {
 	t.Helper()
-	o := DefaultLoadOptions()
+	o := loadOptions()
 	o.Weights = weights
 	m, err := Load(context.Background(), dir, o, Env{})
 	require.NoError(t, err)

@@ -86,7 +86,7 @@ func replaced(from, to string) func([]byte) []byte {
 
 func loadError(t *testing.T, dir, weights string) error {
 	t.Helper()
-	o := DefaultLoadOptions()
+	o := loadOptions()
 	o.Weights = weights
 	m, err := Load(context.Background(), dir, o, Env{})
 	if err == nil {

@@ -54,7 +54,7 @@ const runtimeBytes = 64 << 20
 // scratch memory follows the formulas of cpu.Scratch.
 func PredictMemory(fsys fs.FS, load LoadOptions, train Options) (MemoryPlan, error) {
 	var p MemoryPlan
-	if load.Device != "cpu" {
+	if !load.OnCPU() {
 		return p, &OptionError{"device", load.Device, "cpu: only its memory can be predicted"}
 	}
 	for _, err := range []error{load.Validate(), train.Validate()} {

@@ -75,10 +75,20 @@ func TestLoadOptionsValidate(t *testing.T) {
 	for name, change := range map[string]func(*LoadOptions){
 		"weights":      func(o *LoadOptions) { o.Weights = "int4" },
 		"embeddings":   func(o *LoadOptions) { o.Embeddings = "nf4" },
+		"kv_cache":     func(o *LoadOptions) { o.KVCache = "int4" },
 		"block_tokens": func(o *LoadOptions) { o.BlockTokens = 0 },
 	} {
 		o := DefaultLoadOptions()
 		change(&o)
 		requireOption(t, o.Validate(), name)
+	}
+	for _, cache := range []string{"full", "f16", "int8"} {
+		o := DefaultLoadOptions()
+		o.KVCache = cache
+		require.NoError(t, o.Validate())
+		o.Device = "cpu:go"
+		require.NoError(t, o.Validate())
+		o.Device = "cuda:1"
+		require.Equal(t, cache == "full", o.Validate() == nil)
 	}
 }

@@ -56,3 +56,26 @@ func TestGoldenPerplexity(t *testing.T) {
 	t.Logf("perplexity: transformers %.5f, f32 %.5f, int8 %.5f", want, got, int8ppl)
 	require.InEpsilon(t, got, int8ppl, 1e-2)
 }
+
+// TestSmallCachesKeepThePerplexity reads a window token after token, as
+// generating does.
+func TestSmallCachesKeepThePerplexity(t *testing.T) {
+	ids := readIDs(t, "testdata/dev32.ids.gz", 1024)[0][:512]
+	m := loadModel(t, bundledModel, "f32")
+	ppl := map[string]float64{}
+	for name, typ := range cacheTypes {
+		mark := m.dev.Mark()
+		dec := m.net.NewDecoder([]int{len(ids)}, 1, typ, nil)
+		sum := 0.0
+		for i, id := range ids[:len(ids)-1] {
+			logits, err := dec.Feed(0, []int32{id})
+			require.NoError(t, err)
+			sum += logSum(logits) - float64(logits[ids[i+1]])
+		}
+		m.dev.Release(mark)
+		ppl[name] = math.Exp(sum / float64(len(ids)-1))
+	}
+	t.Logf("perplexity: %v", ppl)
+	require.InEpsilon(t, ppl["full"], ppl["f16"], 1e-4)
+	require.InEpsilon(t, ppl["full"], ppl["int8"], 2e-3)
+}

@@ -69,7 +69,7 @@ func run() error {
 			return err
 		}
 	}
-	if cfg.Load.Device == "cpu" {
+	if cfg.Load.OnCPU() {
 		plan, err := qlora.PredictMemory(os.DirFS(*dir), cfg.Load, cfg.Training)
 		if err != nil {
 			return err

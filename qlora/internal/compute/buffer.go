@@ -12,7 +12,7 @@ const (
 	I32
 	I8
 	U8
-	// F16 is IEEE half precision; only a Cache may have it, on devices that say so.
+	// F16 is IEEE half precision; only a Cache may have it, where the device takes it.
 	F16
 )
 
@@ -126,11 +126,14 @@ type Heads struct {
 // QKV returns the row length of the fused projection, (H+2K)D.
 func (h Heads) QKV() int { return (h.H + 2*h.K) * h.D }
 
-// Cache holds the rotated keys and the values of one sequence, each [Cap, K, D],
-// Real or, where the device takes it, F16.
+// Cache holds the rotated keys and the values of one sequence, each [Cap, K, D]:
+// Real or, where the device takes it, F16 or I8. Of I8 the scales are F32 [K, Cap],
+// absmax/127 of the D numbers of a token and head; otherwise they are nil. A device
+// that does not take a type fails with ErrUnsupported.
 type Cache struct {
-	K, V Buffer
-	Cap  int
+	K, V           Buffer
+	KScale, VScale Buffer
+	Cap            int
 }
 
 // Moments is the state of AdamW for one parameter of n elements. With 32-bit

@@ -1,6 +1,7 @@
 package phi3
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"os"
@@ -9,7 +10,7 @@ import (
 	"github.com/borea-go/borea/checkpoint/safetensors"
 	"github.com/borea-go/borea/internal/hfconfig"
 	"github.com/borea-go/borea/qlora/internal/compute"
-	"github.com/borea-go/borea/qlora/internal/compute/cpu"
+	"github.com/borea-go/borea/qlora/internal/compute/open"
 )
 
 // TestCPUEqualsReference compares loss and every gradient of the CPU device with
@@ -92,7 +93,8 @@ func trainOnce(t *testing.T, m *Model, tune *Tuning, ids []int32) float64 {
 }
 
 func newCPU(t *testing.T) compute.Device {
-	d, err := cpu.New(cpu.DefaultOptions())
+	name := os.Getenv("BOREA_DEVICE") // set by ".ci/full paths"
+	d, err := open.Open(cmp.Or(name, "cpu"))
 	check(t, err)
 	return d
 }

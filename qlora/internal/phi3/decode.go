@@ -39,13 +39,21 @@ func (m *Model) NewDecoder(capacities []int, block int, kv compute.Type, tune *T
 	for _, capacity := range capacities {
 		s := &cached{}
 		for range m.layers {
-			size := capacity * h.K * h.D
-			s.layers = append(s.layers, compute.Cache{K: d.Alloc(kv, size), V: d.Alloc(kv, size), Cap: capacity})
+			s.layers = append(s.layers, newCache(d, kv, h, capacity))
 		}
 		dec.seqs = append(dec.seqs, s)
 	}
 	tune.prepare(d)
 	return dec
+}
+
+func newCache(d compute.Device, t compute.Type, h compute.Heads, capacity int) compute.Cache {
+	rows := capacity * h.K
+	c := compute.Cache{K: d.Alloc(t, rows*h.D), V: d.Alloc(t, rows*h.D), Cap: capacity}
+	if t == compute.I8 {
+		c.KScale, c.VScale = d.Alloc(compute.F32, rows), d.Alloc(compute.F32, rows)
+	}
+	return c
 }
 
 // Len returns the tokens in the cache of sequence i.

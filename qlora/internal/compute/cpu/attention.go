@@ -21,8 +21,8 @@ type flash struct {
 	heads    compute.Heads
 	q        []float32 // rows of q, ldq apart, rotated
 	ldq      int
-	k, v     []float32 // rows of all key heads, ldkv apart
-	kh, vh   []uint16  // the same in half precision; then k and v are nil
+	k, v     []float32              // rows of all key heads, ldkv apart
+	keep     struct{ k, v *stored } // a cache that is not float32; then k and v are nil
 	ldkv     int
 	past, n  int     // query i is key past+i
 	start    []int32 // first key of each query, nil for 0
@@ -114,9 +114,9 @@ func (d *Device) AttentionCached(out compute.Activation, qkv compute.Buffer, hea
 	y, x, rot := c.activation("out", out, n, heads.H*heads.D), c.f32("qkv", qkv, n*heads.QKV()), c.angles(rope, row, heads, n)
 	ld := heads.QKV()
 	f := &flash{heads: heads, q: x, ldq: ld, ldkv: size, past: past, n: n, out: y.x}
-	if kv.K != nil && kv.K.Type() == compute.F16 {
-		f.kh, f.vh = c.f16("cache K", kv.K, kv.Cap*size), c.f16("cache V", kv.V, kv.Cap*size)
-	} else {
+	f.keep.k = c.stored("cache K", kv.K, kv.KScale, kv.Cap, heads)
+	f.keep.v = c.stored("cache V", kv.V, kv.VScale, kv.Cap, heads)
+	if f.keep.k == nil || f.keep.v == nil {
 		f.k, f.v = c.f32("cache K", kv.K, kv.Cap*size), c.f32("cache V", kv.V, kv.Cap*size)
 	}
 	if !c.ok() || n == 0 {
@@ -132,51 +132,6 @@ func (d *Device) AttentionCached(out compute.Activation, qkv compute.Buffer, hea
 	d.pool.rows(n, heads.H*heads.D, func(_ *worker, lo, hi int) { d.codes(y, heads.H*heads.D, lo, hi) })
 }
 
-// append adds the rotated keys and the values of f's queries to its cache.
-func (d *Device) append(f *flash) {
-	for t := range f.n {
-		src, at := f.q[t*f.ldq+f.heads.H*f.heads.D:], (f.past+t)*f.ldkv
-		k, v := src[:f.ldkv], src[f.ldkv:2*f.ldkv]
-		if f.kh != nil {
-			d.kern.narrow(f.kh[at:at+f.ldkv], k)
-			d.kern.narrow(f.vh[at:at+f.ldkv], v)
-			continue
-		}
-		copy(f.k[at:], k)
-		copy(f.v[at:], v)
-	}
-}
-
-// widened returns f with its cache in float32.
-func (d *Device) widened(f *flash) *flash {
-	if f.kh == nil {
-		return f
-	}
-	size, w := f.keys()*f.ldkv, *f
-	w.k, w.v, w.kh, w.vh = d.scratch.floats(slotKeys, size), d.scratch.floats(slotValues, size), nil, nil
-	d.pool.rows(f.keys(), 2*f.ldkv, func(_ *worker, lo, hi int) {
-		d.kern.widen(w.k[lo*f.ldkv:hi*f.ldkv], f.kh[lo*f.ldkv:hi*f.ldkv])
-		d.kern.widen(w.v[lo*f.ldkv:hi*f.ldkv], f.vh[lo*f.ldkv:hi*f.ldkv])
-	})
-	return &w
-}
-
-// wideRows is how many keys of a half precision cache one head widens at once:
-// they stay in the first cache.
-const wideRows = 64
-
-// halfRows calls use with rows [j, j+len/D) of a head, widened.
-func (d *Device) halfRows(w *worker, h []uint16, ld, off, size, keys int, use func(j int, rows []float32)) {
-	buf := w.scratch.floats(slotG, wideRows*size)
-	for j := 0; j < keys; j += wideRows {
-		n := min(wideRows, keys-j)
-		for i := range n {
-			d.kern.widen(buf[i*size:(i+1)*size], h[(j+i)*ld+off:][:size])
-		}
-		use(j, buf[:n*size])
-	}
-}
-
 // fewTokens is up to how many tokens packing costs more than it saves.
 const fewTokens = 4
 
@@ -187,22 +142,14 @@ func (d *Device) attendFew(f *flash) {
 	d.pool.rows(f.n*h.H, 2*f.keys()*h.D, func(w *worker, lo, hi int) {
 		for i := lo; i < hi; i++ {
 			t, head := i/h.H, i%h.H
-			off, keys := head*h.K/h.H*h.D, f.past+t+1
+			kv, keys := head*h.K/h.H, f.past+t+1
 			q, s := f.q[t*f.ldq+head*h.D:][:h.D], w.scratch.floats(slotS, keys)
-			if f.kh != nil {
-				d.halfRows(w, f.kh, f.ldkv, off, h.D, keys, func(j int, k []float32) { d.kern.dots(s[j:][:len(k)/h.D], q, k, h.D) })
-			} else {
-				d.kern.dots(s, q, f.k[off:], f.ldkv)
-			}
+			d.keyDots(w, f, s, q, kv)
 			d.kern.scale(s, scale)
 			inv := float32(1 / expSumWide(d.kern, s, s, d.kern.max(s)))
 			o := f.out[(t*h.H+head)*h.D:][:h.D]
 			clear(o)
-			if f.vh != nil {
-				d.halfRows(w, f.vh, f.ldkv, off, h.D, keys, func(j int, v []float32) { d.kern.mix(o, s[j:][:len(v)/h.D], v, h.D) })
-			} else {
-				d.kern.mix(o, s, f.v[off:], f.ldkv)
-			}
+			d.mixValues(w, f, o, s, kv)
 			d.kern.scale(o, inv)
 		}
 	})

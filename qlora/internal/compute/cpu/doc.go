@@ -7,7 +7,8 @@
 // Its left operand is read where it lies, unless its rows would fall on one set
 // of the cache. FormatInt8 multiplies int8 codes into exact int32 sums instead;
 // every path gives the same bits there. Up to four tokens read the weight as it
-// lies, four rows at a time. A Cache may be F16.
+// lies, four rows at a time. A Cache may be F16, or I8, whose numbers are off by
+// absmax/254 of their token and head at most.
 //
 // Weights, buffers and scratch lie outside the heap, so that the collector does
 // not let the process grow to twice their size; Scratch and WeightBytes predict
@@ -24,6 +25,5 @@
 // What it does not do: it has no AMX tiles, AVX512-BF16 or NEON kernels (arm64
 // runs the portable path); activations are never bfloat16; weights are not packed
 // ahead of time, nor mapped from their file; NF4 has no assembly, its absmax is
-// float32 and not quantised again; a cache is not int8; operations are not
-// asynchronous.
+// float32 and not quantised again; operations are not asynchronous.
 package cpu

@@ -30,6 +30,8 @@ type kernels struct {
 	widen  func(dst []float32, src []uint16) // from half precision, exactly
 	narrow func(dst []uint16, src []float32) // to half precision, nearest even
 
+	widenCodes func(dst []float32, src []int8)
+
 	philox func(dst []float32, s *stream, site, first uint32)
 	keep   func(dst, src, u []float32, p, factor float32, add bool)
 
@@ -60,7 +62,7 @@ func goKernels() kernels {
 		name: "go", mr: 4, nr: 4, tile: tileGo, pack: packGo,
 		expSum: expSumGo, max: maxGo, swiglu: swigluGo, swigluBack: swigluBackGo,
 		dot: dot32Go, dotBF16: dotBF16Go, dotI8: dotI8Go, axpy: axpyGo, scale: scaleGo,
-		widen: widenGo, narrow: narrowGo, philox: philoxGo, keep: keepGo, quantise: quantiseGo, scaleSums: scaleSumsGo,
+		widen: widenGo, narrow: narrowGo, widenCodes: widenCodesGo, philox: philoxGo, keep: keepGo, quantise: quantiseGo, scaleSums: scaleSumsGo,
 	}
 	byRow(&k)
 	return k

@@ -79,3 +79,9 @@ func narrowGo(dst []uint16, src []float32) {
 		dst[i] = safetensors.F16(v)
 	}
 }
+
+func widenCodesGo(dst []float32, src []int8) {
+	for i, q := range src {
+		dst[i] = float32(q)
+	}
+}

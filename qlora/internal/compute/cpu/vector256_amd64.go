@@ -52,6 +52,14 @@ func vectors256(k *kernels) {
 		}
 		narrowGo(dst[n:], src[n:])
 	}
+	k.widenCodes = func(dst []float32, src []int8) {
+		n := len(src) &^ 7
+		if n > 0 {
+			_ = dst[:n]
+			widenCodes256(&dst[0], &src[0], n/8)
+		}
+		widenCodesGo(dst[n:], src[n:])
+	}
 	dots256(k)
 }
 
@@ -140,3 +148,6 @@ func widen256(dst *float32, src *uint16, blocks int)
 
 //go:noescape
 func narrow256(dst *uint16, src *float32, blocks int)
+
+//go:noescape
+func widenCodes256(dst *float32, src *int8, blocks int)

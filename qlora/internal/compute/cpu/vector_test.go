@@ -207,8 +207,8 @@ func TestCodesAreTheSameOnEveryPath(t *testing.T) {
 	}
 }
 
-// TestHalfPrecision demands the same bits of every path.
-func TestHalfPrecision(t *testing.T) {
+// TestWidening demands the same bits of every path.
+func TestWidening(t *testing.T) {
 	ref := goKernels()
 	for _, k := range available() {
 		for n := range 40 {
@@ -225,44 +225,14 @@ func TestHalfPrecision(t *testing.T) {
 			if !slices.Equal(wide, same) {
 				t.Fatalf("%s widen n=%d: %v, want %v", k.name, n, wide, same)
 			}
-		}
-	}
-}
-
-// TestHalfPrecisionCache compares attention over a cache in half precision with
-// that over a full one: few tokens and many, on every path.
-func TestHalfPrecisionCache(t *testing.T) {
-	h := compute.Heads{H: 4, K: 2, D: 24}
-	for _, path := range Paths() {
-		d, err := New(Options{Workers: 2, Path: path})
-		if err != nil {
-			t.Fatal(err)
-		}
-		const past, capacity = 70, 90
-		out := map[compute.Type][]float32{}
-		for _, typ := range []compute.Type{compute.F32, compute.F16} {
-			kv := compute.Cache{K: d.Alloc(typ, capacity*h.K*h.D), V: d.Alloc(typ, capacity*h.K*h.D), Cap: capacity}
-			rope := compute.Rope{Cos: d.Alloc(compute.F32, capacity*h.D/2), Sin: d.Alloc(compute.F32, capacity*h.D/2)}
-			d.Upload(rope.Cos, slices.Repeat([]float32{1}, capacity*h.D/2))
-			row := d.Alloc(compute.I32, capacity)
-			for _, at := range []int{0, past, past + 1} {
-				n := 1
-				if at == 0 {
-					n = past
-				}
-				qkv, y := d.Alloc(compute.F32, n*h.QKV()), d.Alloc(compute.F32, n*h.H*h.D)
-				d.Upload(qkv, ramp(n*h.QKV(), at))
-				d.AttentionCached(compute.Activation{X: y}, qkv, h, rope, row, kv, at, n)
-				v := make([]float32, n*h.H*h.D)
-				if err := d.Download(v, y); err != nil {
-					t.Fatal(err)
-				}
-				out[typ] = append(out[typ], v...)
+			codes := make([]int8, n)
+			for i := range codes {
+				codes[i] = int8(37*i - 128)
 			}
-		}
-		for i, v := range out[compute.F32] {
-			if math.Abs(float64(v-out[compute.F16][i])) > 2e-2 {
-				t.Fatalf("%s: element %d is %v with half precision, %v without", path, i, out[compute.F16][i], v)
+			k.widenCodes(wide, codes)
+			ref.widenCodes(same, codes)
+			if !slices.Equal(wide, same) {
+				t.Fatalf("%s widenCodes n=%d: %v, want %v", k.name, n, wide, same)
 			}
 		}
 	}

@@ -108,6 +108,9 @@ func (d *Device) AttentionCached(out compute.Activation, qkv compute.Buffer, hea
 	if c.ok() && (past < 0 || n < 0 || past+n > kv.Cap) {
 		c.failf("%d tokens after %d exceed the cache of %d", n, past, kv.Cap)
 	}
+	if c.ok() && kv.K != nil && kv.K.Type() != d.real {
+		c.failf("a cache of %s: %w", kv.K.Type(), compute.ErrUnsupported)
+	}
 	y, x, rot := c.activation("out", out, n, wide), c.real("qkv", qkv, n*ld), c.angles(rope, row, heads, n)
 	k, v := c.real("cache K", kv.K, kv.Cap*size), c.real("cache V", kv.V, kv.Cap*size)
 	if !c.ok() || n == 0 {

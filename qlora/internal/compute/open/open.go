@@ -3,7 +3,6 @@ package open
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
@@ -24,14 +23,27 @@ func (e *UnknownError) Error() string {
 // Unwrap makes errors.Is(err, compute.ErrUnsupported) true.
 func (e *UnknownError) Unwrap() error { return compute.ErrUnsupported }
 
-// Open returns the device of that name with its default options: "cpu", and in a
-// program built with the tag cuda "cuda" or "cuda:N".
+// Open returns the device of that name with its default options: "cpu" or "cpu:P",
+// P one of cpu.Paths, and in a program built with the tag cuda "cuda" or "cuda:N".
 func Open(name string) (compute.Device, error) {
-	if name == "cpu" {
-		return cpu.New(cpu.DefaultOptions())
+	if kind(name) == "cpu" {
+		return newCPU(name, 1)
 	}
 	return other(name)
 }
+
+// newCPU opens one of several devices that share the processors.
+func newCPU(name string, devices int) (compute.Device, error) {
+	o := cpu.DefaultOptions()
+	o.Workers = max(1, o.Workers/devices)
+	if _, path, given := strings.Cut(name, ":"); given {
+		o.Path = path
+	}
+	return cpu.New(o)
+}
+
+// IsCPU reports whether a list of devices begins with the CPU.
+func IsCPU(list string) bool { return kind(Split(list)[0]) == "cpu" }
 
 // All opens the devices of a comma-separated list, in order, and for more than
 // one the group that joins them. A number alone takes the kind of the name before:
@@ -73,14 +85,7 @@ func kind(name string) string {
 }
 
 func cpus(names []string) ([]compute.Device, compute.Group, error) {
-	o := cpu.DefaultOptions()
-	o.Workers = max(1, runtime.GOMAXPROCS(0)/len(names))
-	devices, err := each(names, func(name string) (compute.Device, error) {
-		if name != "cpu" {
-			return nil, &UnknownError{Name: name, Built: Names()}
-		}
-		return cpu.New(o)
-	})
+	devices, err := each(names, func(name string) (compute.Device, error) { return newCPU(name, len(names)) })
 	return devices, compute.NewHostGroup(devices), err
 }
 

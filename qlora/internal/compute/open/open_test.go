@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
+	"github.com/borea-go/borea/qlora/internal/compute/cpu"
 )
 
 func TestUnknownNameNamesTheBuiltIn(t *testing.T) {
@@ -29,7 +31,7 @@ func TestListsOfDevices(t *testing.T) {
 			t.Errorf("%q: %q", list, got)
 		}
 	}
-	for _, list := range []string{"", "cpu,", "cpu,1", "cpu,abacus", "abacus,abacus", "cuda:97,98", "cuda:0,cuda:0", "cpu,cuda:0"} {
+	for _, list := range []string{"", "cpu,", "cpu,1", "cpu,abacus", "cpu,cpu:abacus", "abacus,abacus", "cuda:97,98", "cuda:0,cuda:0", "cpu,cuda:0"} {
 		if _, _, err := All(list); !errors.Is(err, compute.ErrUnsupported) {
 			t.Errorf("%q: %v", list, err)
 		}
@@ -43,6 +45,26 @@ func TestListsOfDevices(t *testing.T) {
 	}
 	if _, g, err := All("cpu"); g != nil || err != nil {
 		t.Errorf("one device needs no group: %v, %v", g, err)
+	}
+}
+
+func TestPathsOfTheCPU(t *testing.T) {
+	for _, path := range append(cpu.Paths(), "auto") {
+		d, err := Open("cpu:" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if path != "auto" && !strings.Contains(d.Name(), path) {
+			t.Errorf("cpu:%s opened %s", path, d.Name())
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, name := range []string{"cpu:", "cpu:abacus", "cpux"} {
+		if _, err := Open(name); !errors.Is(err, compute.ErrUnsupported) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -1,10 +1,14 @@
 package optest
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"testing"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
+	"github.com/borea-go/borea/qlora/internal/compute/ref"
 )
 
 func attentions() (list []Case) {
@@ -71,6 +75,101 @@ func cached(h compute.Heads) func(*Trial) {
 		}
 		r.out("keys", kv.K, past*h.K*h.D)
 	}
+}
+
+// smallCaches feeds caches in half precision and in codes, where the device takes
+// them. Codes and scales must be those of quantise, and the output that of float64
+// attention over what they stand for.
+func smallCaches(t *testing.T, d compute.Device) {
+	h := compute.Heads{H: 4, K: 2, D: 40}
+	for _, c := range []struct {
+		typ    compute.Type
+		within float64
+	}{{compute.F16, 1e-3}, {compute.I8, 5e-6}} {
+		mark := d.Mark()
+		f := &feed{Trial: newTrial(d), h: h, n: 150}
+		if err := f.run(c.typ); errors.Is(err, compute.ErrUnsupported) {
+			t.Logf("a cache of %s: %v", c.typ, err)
+			continue
+		} else {
+			check(t, err)
+		}
+		if c.typ == compute.I8 {
+			f.takeCodes(t, "keys", f.kv.K, f.kv.KScale, h.H)
+			f.takeCodes(t, "values", f.kv.V, f.kv.VScale, h.H+h.K)
+		}
+		if e := relative(widen(f.out), f.want(t)); !(e <= within(d, c.within)) {
+			t.Errorf("a cache of %s: relative error %.3g", c.typ, e)
+		}
+		d.Release(mark)
+	}
+}
+
+// feed is n tokens on their way through a cache, in pieces of every kind.
+type feed struct {
+	*Trial
+	h   compute.Heads
+	n   int
+	kv  compute.Cache
+	qkv []float32 // rotated
+	out []float32
+}
+
+func (f *feed) run(typ compute.Type) error {
+	h, d, size := f.h, f.Dev, (f.n+room)*f.h.K
+	f.kv = compute.Cache{K: d.Alloc(typ, size*h.D), V: d.Alloc(typ, size*h.D), Cap: f.n + room}
+	if typ == compute.I8 {
+		f.kv.KScale, f.kv.VScale = d.Alloc(compute.F32, size), d.Alloc(compute.F32, size)
+	}
+	rope := f.ropeTable(f.n, h.D)
+	past := 0
+	for _, n := range []int{1, 67, 1, 4, 5, 72} {
+		row := make([]int32, n)
+		for i := range row {
+			row[i] = int32(past + i)
+		}
+		out, qkv := compute.Activation{X: f.real(n * h.H * h.D)}, f.putReal(f.normal(n*h.QKV()))
+		d.AttentionCached(out, qkv, h, rope, f.put(row), f.kv, past, n)
+		o, x := make([]float32, n*h.H*h.D), make([]float32, n*h.QKV())
+		if err := errors.Join(d.Download(o, out.X), d.Download(x, qkv)); err != nil {
+			return err
+		}
+		f.out, f.qkv, past = append(f.out, o...), append(f.qkv, x...), past+n
+	}
+	return nil
+}
+
+// takeCodes compares what the cache holds with the heads from first on of every
+// row of qkv, and puts the numbers that it stands for in their place.
+func (f *feed) takeCodes(t *testing.T, name string, codes, scale compute.Buffer, first int) {
+	h := f.h
+	q, s := download[int8](t, f.Dev, codes, codes.Len()), download[float32](t, f.Dev, scale, scale.Len())
+	for i := range f.n * h.K {
+		token, head := i/h.K, i%h.K
+		x := f.qkv[token*h.QKV()+(first+head)*h.D:][:h.D]
+		got := q[i*h.D:][:h.D]
+		want, ws := quantise(x)
+		if gs := s[head*f.kv.Cap+token]; gs != ws || !slices.Equal(got, want) {
+			t.Fatalf("%s of token %d, head %d: codes %v scale %v, want %v %v", name, token, head, got, gs, want, ws)
+		}
+		for j, c := range got {
+			x[j] = float32(c) * ws
+		}
+	}
+}
+
+// want is the reference's attention over the rotated rows.
+func (f *feed) want(t *testing.T) []float64 {
+	r, h := newTrial(ref.New()), f.h
+	start, row := documents(f.n)
+	one := r.put(slices.Repeat([]float32{1}, f.n*h.D/2))
+	out, lse := r.real(f.n*h.H*h.D), r.real(f.n*h.H)
+	seq := compute.Sequence{Start: r.put(start), Row: r.put(row)}
+	rope := compute.Rope{Cos: one, Sin: r.put(make([]float32, f.n*h.D/2))}
+	r.Dev.Attention(compute.Activation{X: out}, lse, r.putReal(f.qkv), h, rope, seq, f.n)
+	v := make([]float64, f.n*h.H*h.D)
+	check(t, r.Dev.Download(v, out))
+	return v
 }
 
 func losses() (list []Case) {

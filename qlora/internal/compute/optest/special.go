@@ -17,6 +17,7 @@ var special = []struct {
 	{"dropout", dropout},
 	{"neftune", neftune},
 	{"8-bit moments", moments8},
+	{"small caches", smallCaches},
 	{"formats", formats},
 	{"misuse is a sticky error", misuse},
 	{"mark and release", release},
