@@ -100,7 +100,7 @@ func (d *Device) Attention(out compute.Activation, lse, qkv compute.Buffer, head
 		n: n, start: start, out: y.x, lse: l,
 	}
 	d.attend(f)
-	d.pool.rows(n, heads.H*heads.D, func(_ *worker, lo, hi int) { d.codes(y, heads.H*heads.D, lo, hi) })
+	d.pool.rows(n, heads.H*heads.D, func(_ *worker, lo, hi int) { d.quantise(y, heads.H*heads.D, lo, hi) })
 }
 
 // AttentionCached implements compute.Device.
@@ -129,7 +129,7 @@ func (d *Device) AttentionCached(out compute.Activation, qkv compute.Buffer, hea
 	} else {
 		d.attend(d.widened(f))
 	}
-	d.pool.rows(n, heads.H*heads.D, func(_ *worker, lo, hi int) { d.codes(y, heads.H*heads.D, lo, hi) })
+	d.pool.rows(n, heads.H*heads.D, func(_ *worker, lo, hi int) { d.quantise(y, heads.H*heads.D, lo, hi) })
 }
 
 // fewTokens is up to how many tokens packing costs more than it saves.

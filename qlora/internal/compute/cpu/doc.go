@@ -6,8 +6,9 @@
 // with respect to the input and the adapters' gradients share one micro-kernel.
 // Its left operand is read where it lies, unless its rows would fall on one set
 // of the cache. FormatInt8 multiplies int8 codes into exact int32 sums instead;
-// every path gives the same bits there. Up to four tokens read the weight as it
-// lies, four rows at a time. A Cache may be F16, or I8, whose numbers are off by
+// every path gives the same bits there. Its weights are stored in the panels that
+// micro-kernels read. Of the others, up to four tokens read the weight as it lies,
+// four rows at a time. A Cache may be F16, or I8, whose numbers are off by
 // absmax/254 of their token and head at most.
 //
 // Weights, buffers and scratch lie outside the heap, so that the collector does
@@ -23,7 +24,7 @@
 // Sync returns; operations after it do nothing until then.
 //
 // What it does not do: it has no AMX tiles, AVX512-BF16 or NEON kernels (arm64
-// runs the portable path); activations are never bfloat16; weights are not packed
-// ahead of time, nor mapped from their file; NF4 has no assembly, its absmax is
-// float32 and not quantised again; operations are not asynchronous.
+// runs the portable path); activations are never bfloat16; float weights are not
+// packed ahead of time, nor is any mapped from its file; NF4 has no assembly, its
+// absmax is float32 and not quantised again; operations are not asynchronous.
 package cpu

@@ -1,10 +1,5 @@
 package cpu
 
-import (
-	"math"
-	"unsafe"
-)
-
 // product is C = alpha·A·B (+ C): A has m lanes, B has n lanes, both have depth
 // k; C is row-major with rows ldc apart.
 type product struct {
@@ -116,13 +111,6 @@ func tasks(p product, rows, cols int) int {
 	return (p.m + rows - 1) / rows * ((p.n + cols - 1) / cols)
 }
 
-// flip adds 128 to the four bytes of each word.
-func flip(panel []float32) {
-	for i, v := range unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(panel))), len(panel)) {
-		panel[i] = math.Float32frombits(v ^ 0x80808080)
-	}
-}
-
 func roundUp(n, unit int) int { return (n + unit - 1) / unit * unit }
 
 // leftSide is the left operand of a product: packed whole, or where it lies.
@@ -143,7 +131,7 @@ func (d *Device) leftOf(p product) leftSide {
 	if p.a.f != nil && !p.a.deep && p.a.ld%sameSet != 0 {
 		return leftSide{f: p.a.f, ld: p.a.ld, mr: d.kern.mr}
 	}
-	return leftSide{f: d.packLeft(p, d.grid(), false), lanes: roundUp(p.m, d.kern.mr), mr: d.kern.mr}
+	return leftSide{f: d.packLeft(p, d.grid()), lanes: roundUp(p.m, d.kern.mr), mr: d.kern.mr}
 }
 
 // block returns the rows from row on of one depth block.
@@ -167,20 +155,15 @@ func packedPanel(f []float32, mr, k int) panel { return panel{f: f, pitch: k, at
 // rowPanel is rows of float32 where they lie, ld apart.
 func rowPanel(f []float32, ld int) panel { return panel{f: f, pitch: ld, at: strides{ld, 1}} }
 
-// packLeft packs A as [depth block][panel of mr lanes][k][mr]; with offset it
-// adds 128 to each byte.
-func (d *Device) packLeft(p product, g grid, offset bool) []float32 {
+// packLeft packs A as [depth block][panel of mr lanes][k][mr].
+func (d *Device) packLeft(p product, g grid) []float32 {
 	panels, blocks := (p.m+g.mr-1)/g.mr, (p.k+depthBlock-1)/depthBlock
 	dst := d.scratch.floats(slotA, panels*g.mr*p.k)
 	d.pool.rows(panels*blocks, g.mr*min(p.k, depthBlock), func(_ *worker, lo, hi int) {
 		for i := lo; i < hi; i++ {
 			k0, l0 := i/panels*depthBlock, i%panels*g.mr
 			k := min(depthBlock, p.k-k0)
-			part := dst[panels*g.mr*k0+l0*k:][:g.mr*k]
-			g.pack(p.a, part, g.mr, l0, min(g.mr, p.m-l0), k0, k)
-			if offset {
-				flip(part)
-			}
+			g.pack(p.a, dst[panels*g.mr*k0+l0*k:][:g.mr*k], g.mr, l0, min(g.mr, p.m-l0), k0, k)
 		}
 	})
 	return dst
@@ -194,12 +177,21 @@ func (d *Device) block(w *worker, p product, l leftSide, row, col, depth span) {
 	for k0 := depth.at; k0 < depth.at+depth.n; k0 += depthBlock {
 		k := min(depthBlock, p.k-k0)
 		for j := 0; j < col.n; j += nr {
-			d.kern.pack(p.b, right[j*k:], nr, col.at+j, min(nr, col.n-j), k0, k)
+			d.packRight(p.b, right[j*k:], col.at+j, min(nr, col.n-j), k0, k)
 		}
 		d.panels(w, l.block(row.at, k0, k), right, tileGrid{
 			c: p.c[row.at*p.ldc+col.at:], ldc: p.ldc, rows: row.n, cols: col.n, k: k, alpha: p.alpha, add: p.add || k0 > depth.at,
 		})
 	}
+}
+
+// packRight packs one panel of B.
+func (d *Device) packRight(o operand, dst []float32, l0, lanes, k0, k int) {
+	if o.c != nil {
+		o.c.spread(&d.kern, dst, d.kern.nr, l0, lanes, k0, k, o.deep)
+		return
+	}
+	d.kern.pack(o, dst, d.kern.nr, l0, lanes, k0, k)
 }
 
 // tileGrid is a block of C that packed panels are multiplied into.

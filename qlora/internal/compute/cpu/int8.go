@@ -1,148 +1,207 @@
 package cpu
 
-import "unsafe"
-
-// intKernels multiplies int8 codes on panels of words: four codes of
-// neighbouring depth a word.
+// intKernels multiplies rows of int8 codes by panels of a weight; see codes for
+// their layout.
 type intKernels struct {
-	name   string
-	mr, nr int
-	// offset says that the left codes need 128 added.
+	name string
+	mr   int // rows of a tile, the left codes of which it may read
+	few  int // rows of narrow, 0 if there is none
+	// offset says that the left codes need 128 added and that sums start from
+	// -128 times the right ones'.
 	offset bool
-	pack   func(o operand, dst []float32, width, l0, lanes, k0, k int)
-	tile   func(c []int32, ldc int, a, b []float32, k int, add bool)
-	// dots, where not nil, writes y[r] = Σ x·w of row r of w, whose rows follow one
-	// another; x is codes with 128 added.
-	dots func(y []int32, x []uint8, w []int8)
+	tile   func(t *intTile)
+	narrow func(t *intTile) // tile for few rows
 	// ceiling is like that of kernels; nil where there is no such loop.
 	ceiling func(rounds int) int
 }
 
-// baseInt8 computes y[t,o] = s_t·s_o·Σ q_t q_o, or adds it, with an exact int32
-// sum. Activations that carry no codes are quantised here.
+// intTile is the work of one call of a micro-kernel: Σ a·b of rows rows and lanes
+// lanes. Unless to is nil it is stored there; else y = s·scale·sum is written,
+// or added to y.
+type intTile struct {
+	a     *uint8 // rows of left codes, lda bytes apart
+	lda   int
+	b     *int8 // [words][32][4]
+	words int
+
+	from     *int32 // [32] what the sums of a row start from
+	fromStep int    // bytes from one row's to the next: 0 or 128
+	to       *int32 // [rows][32]
+
+	y           *float32 // rows ldy bytes apart
+	ldy         int
+	s           *float32 // one a row
+	scale       *float32 // one a lane
+	rows, lanes int
+	add         bool
+}
+
+// intProduct is y[t,l] = s[t]·scale[l]·Σ_k a[t,k]·b[l,k], or adds it, with exact
+// int32 sums.
+type intProduct struct {
+	m, lanes, words int
+	a               []uint8 // m rows of 4·words, and room for a tile more
+	right           intRight
+	start           []int32 // of right's lanes
+	s, scale        []float32
+	y               []float32
+	add             bool
+}
+
+// intRight gives words [w0, w0+n) of the panel of 32 lanes from lane on.
+type intRight func(w *worker, lane, w0, n int) *int8
+
+// baseInt8 computes y[t,o] = s_t·s_o·Σ q_t q_o, or adds it. Activations that carry
+// no codes are quantised here.
 func (d *Device) baseInt8(y []float32, x activation, w *weight, n int, add bool) {
 	if x.q == nil {
 		x = d.quantised(x.x, w.cols, n)
 	}
-	a, okA := words(x.q)
-	b, okB := words(w.q)
-	if n <= fewTokens || d.kern.ints == nil || w.cols%4 != 0 || !okA || !okB {
-		d.fewInt8(y, x, w, n, add)
-		return
-	}
-	k := w.cols / 4
-	d.blocksInt8(y, x.s, w, product{m: n, n: w.rows, k: k, a: byLane(a, k), b: byLane(b, k), add: add})
-}
-
-// words views codes as 32-bit words; false if they do not lie on such.
-func words(q []int8) ([]float32, bool) {
-	p := unsafe.Pointer(unsafe.SliceData(q))
-	if len(q) < 4 || uintptr(p)%4 != 0 {
-		return nil, false
-	}
-	return unsafe.Slice((*float32)(p), len(q)/4), true
-}
-
-// fewInt8 takes one row of the weight after another.
-func (d *Device) fewInt8(y []float32, x activation, w *weight, n int, add bool) {
-	k := d.kern.ints
-	if k == nil || k.dots == nil {
-		k = &intKernels{dots: dotsInt8Go}
-	}
-	codes := raised(d.scratch.raised(n*w.cols), x.q)
-	d.pool.rows(w.rows, n*w.cols, func(wk *worker, lo, hi int) {
-		acc := wk.scratch.ints(hi - lo)
-		for t := range n {
-			k.dots(acc, codes[t*w.cols:(t+1)*w.cols], w.q[lo*w.cols:hi*w.cols])
-			d.kern.scaleSums(y[t*w.rows+lo:t*w.rows+hi], acc, x.s[t], w.scale[lo:hi], w.sum[lo:hi], true, add)
-		}
+	d.multiplyInt8(intProduct{
+		m: n, lanes: w.rows, words: w.codes.words, a: d.leftCodes(x.q, w.cols, n),
+		right: w.codes.panel, start: w.codes.rowStart, s: x.s, scale: w.codes.scale, y: y, add: add,
 	})
 }
 
-// raised writes codes with 128 added.
-func raised(dst []uint8, q []int8) []uint8 {
-	for i := range dst {
-		dst[i] = uint8(q[i]) ^ 0x80
+// leftCodes copies codes to where micro-kernels read them: rows of whole words,
+// 128 added if they want it, and room for the rows of a tile behind them.
+func (d *Device) leftCodes(q []int8, cols, n int) []uint8 {
+	k, ld := d.kern.ints, roundUp(cols, 4)
+	dst, mask := d.scratch.raised((n+k.mr)*ld), byte(0)
+	if k.offset {
+		mask = 0x80
 	}
+	d.pool.rows(n, cols/4, func(_ *worker, lo, hi int) {
+		if ld == cols {
+			d.kern.raise(dst[lo*ld:hi*ld], q[lo*ld:hi*ld], mask)
+			return
+		}
+		for t := lo; t < hi; t++ {
+			d.kern.raise(dst[t*ld:t*ld+cols], q[t*cols:(t+1)*cols], mask)
+		}
+	})
 	return dst
 }
 
-func dotsInt8Go(y []int32, x []uint8, w []int8) {
-	for r := range y {
-		var s int32
-		row := w[r*len(x):][:len(x)]
-		for k, v := range row {
-			s += int32(v) * int32(x[k])
-		}
-		y[r] = s
+// raiseGo writes codes with the bits of mask turned.
+func raiseGo(dst []uint8, q []int8, mask byte) {
+	for i, v := range q {
+		dst[i] = uint8(v) ^ mask
 	}
 }
 
-// blocksInt8 is multiply on words, its depth counted in words.
-func (d *Device) blocksInt8(y, s []float32, w *weight, p product) {
-	g := grid{mr: d.kern.ints.mr, nr: d.kern.ints.nr, pack: d.kern.ints.pack}
-	left := d.packLeft(p, g, d.kern.ints.offset)
-	rows, cols := g.split(p)
-	across := (p.n + cols - 1) / cols
-	d.pool.run(across*((p.m+rows-1)/rows), func(wk *worker, task int) {
+// multiplyInt8 runs p on all workers.
+func (d *Device) multiplyInt8(p intProduct) {
+	if p.m == 0 {
+		return
+	}
+	k := d.kern.ints
+	rows, cols := k.split(p.m, p.lanes)
+	across := (p.lanes + cols - 1) / cols
+	d.pool.run(across*((p.m+rows-1)/rows), func(w *worker, task int) {
 		i, j := task/across*rows, task%across*cols
-		r, c := min(rows, p.m-i), min(cols, p.n-j)
-		acc := d.blockInt8(wk, p, g, left, i, r, j, c)
-		for t := range r {
-			to := y[(i+t)*w.rows+j:][:c]
-			d.kern.scaleSums(to, acc[t*c:(t+1)*c], s[i+t], w.scale[j:j+c], w.sum[j:j+c], d.kern.ints.offset, p.add)
-		}
+		p.block(k, w, span{i, min(rows, p.m-i)}, span{j, min(cols, p.lanes-j)})
 	})
 }
 
-// blockInt8 returns the sums of a block, [rows, cols].
-func (d *Device) blockInt8(w *worker, p product, g grid, left []float32, i, rows, j, cols int) []int32 {
-	whole := roundUp(p.m, g.mr)
-	acc, right := w.scratch.ints(rows*cols), w.scratch.floats(slotB, roundUp(cols, g.nr)*depthBlock)
-	for k0 := 0; k0 < p.k; k0 += depthBlock {
-		k := min(depthBlock, p.k-k0)
-		for l := 0; l < cols; l += g.nr {
-			g.pack(p.b, right[l*k:], g.nr, j+l, min(g.nr, cols-l), k0, k)
-		}
-		d.panelsInt8(acc, left[whole*k0+i*k:], right, rows, cols, k, k0 > 0)
+// split chooses the block of y that is one task, from the shape alone. A block
+// as high as can be reads the weight least often.
+func (k *intKernels) split(m, lanes int) (rows, cols int) {
+	rows, cols = roundUp(min(m, leftBlock), k.mr), roundUp(min(lanes, rightBlock), panelLanes)
+	count := func() int { return (m + rows - 1) / rows * ((lanes + cols - 1) / cols) }
+	for count() < minTasks && cols > panelLanes {
+		cols = roundUp(cols/2, panelLanes)
 	}
-	return acc
+	for count() < minTasks && rows > 4*k.mr {
+		rows = roundUp(rows/2, k.mr)
+	}
+	return rows, cols
 }
 
-func (d *Device) panelsInt8(acc []int32, a, b []float32, rows, cols, k int, add bool) {
-	t := d.kern.ints
-	var edge [14 * 32]int32
-	for j := 0; j < cols; j += t.nr {
-		for i := 0; i < rows; i += t.mr {
-			if i+t.mr <= rows && j+t.nr <= cols {
-				t.tile(acc[i*cols+j:], cols, a[i*k:], b[j*k:], k, add)
-				continue
+// block computes rows and columns of y, one depth block after another.
+func (p *intProduct) block(k *intKernels, w *worker, row, col span) {
+	high := row.n + k.mr
+	var acc []int32
+	if p.words > depthBlock {
+		acc = w.scratch.ints(roundUp(col.n, panelLanes) * high)
+	}
+	t := &w.tile
+	*t = intTile{lda: 4 * p.words, ldy: 4 * p.lanes, add: p.add}
+	for w0 := 0; w0 < p.words; w0 += depthBlock {
+		t.words = min(depthBlock, p.words-w0)
+		for j := 0; j < col.n; j += panelLanes {
+			lane := col.at + j
+			t.b, t.scale, t.lanes = p.right(w, lane, w0, t.words), &p.scale[lane], min(panelLanes, col.n-j)
+			sums := acc[min(j*high, len(acc)):]
+			p.column(k, t, row, lane, w0, sums)
+		}
+	}
+}
+
+// column multiplies rows with one panel.
+func (p *intProduct) column(k *intKernels, t *intTile, row span, lane, w0 int, acc []int32) {
+	for i, n := 0, 0; i < row.n; i += n {
+		f := k.tile
+		n = k.mr
+		if k.few > 0 && row.n-i <= k.few {
+			f, n = k.narrow, k.few
+		}
+		t.rows = min(n, row.n-i)
+		t.a, t.s = &p.a[(row.at+i)*t.lda+4*w0], &p.s[row.at+i]
+		t.from, t.fromStep, t.to = &p.start[lane], 0, nil
+		if w0 > 0 {
+			t.from, t.fromStep = &acc[i*panelLanes], 4*panelLanes
+		}
+		if w0+t.words < p.words {
+			t.to = &acc[i*panelLanes]
+		}
+		t.y = &p.y[(row.at+i)*p.lanes+lane]
+		f(t)
+	}
+}
+
+// finish stores the sums of a tile, [rows][32], as t says: what a micro-kernel
+// without an epilogue of its own ends with.
+func (t *intTile) finish(scaleSums func(y []float32, acc []int32, s float32, scale []float32, add bool), sums []int32) {
+	if t.to != nil {
+		copy(view(t.to, t.rows*panelLanes), sums)
+		return
+	}
+	ld := t.ldy / 4
+	y, s, scale := view(t.y, (t.rows-1)*ld+t.lanes), view(t.s, t.rows), view(t.scale, t.lanes)
+	for r := range t.rows {
+		scaleSums(y[r*ld:][:t.lanes], sums[r*panelLanes:][:t.lanes], s[r], scale, t.add)
+	}
+}
+
+// starts is what the sums of row r start from.
+func (t *intTile) starts(r int) []int32 {
+	return view(t.from, r*t.fromStep/4+panelLanes)[r*t.fromStep/4:]
+}
+
+// tileInt8Go is a micro-kernel of four rows.
+func tileInt8Go(t *intTile) {
+	var sums [4 * panelLanes]int32
+	a, b := view(t.a, (t.rows-1)*t.lda+4*t.words), view(t.b, t.words*panelBytes)
+	for r := range t.rows {
+		acc := sums[r*panelLanes:][:panelLanes]
+		copy(acc, t.starts(r))
+		for w := range t.words {
+			x := a[r*t.lda+4*w:][:4]
+			x0, x1, x2, x3 := int32(int8(x[0])), int32(int8(x[1])), int32(int8(x[2])), int32(int8(x[3]))
+			row := b[w*panelBytes:][:panelBytes]
+			for l := range acc {
+				q := row[4*l : 4*l+4 : 4*l+4]
+				acc[l] += x0*int32(q[0]) + x1*int32(q[1]) + x2*int32(q[2]) + x3*int32(q[3])
 			}
-			t.tile(edge[:], t.nr, a[i*k:], b[j*k:], k, false)
-			for r := range min(t.mr, rows-i) {
-				moveSums(acc[(i+r)*cols+j:][:min(t.nr, cols-j)], edge[r*t.nr:], add)
-			}
 		}
 	}
+	t.finish(scaleSumsGo, sums[:])
 }
 
-func moveSums(dst, src []int32, add bool) {
-	for i := range dst {
-		if add {
-			dst[i] += src[i]
-		} else {
-			dst[i] = src[i]
-		}
-	}
-}
-
-// scaleSumsGo writes y = (acc - 128·sum)·s·scale, without the offset if there
-// is none, or adds it.
-func scaleSumsGo(y []float32, acc []int32, s float32, scale []float32, sum []int32, offset, add bool) {
+// scaleSumsGo writes y = acc·s·scale, or adds it.
+func scaleSumsGo(y []float32, acc []int32, s float32, scale []float32, add bool) {
 	for i, v := range acc {
-		if offset {
-			v -= 128 * sum[i]
-		}
 		r := float32(float32(v) * float32(s*scale[i]))
 		if add {
 			r += y[i]
@@ -151,8 +210,8 @@ func scaleSumsGo(y []float32, acc []int32, s float32, scale []float32, sum []int
 	}
 }
 
-// codes writes the int8 codes of rows [lo, hi) of an activation that has any.
-func (d *Device) codes(a activation, cols, lo, hi int) {
+// quantise writes the int8 codes of rows [lo, hi) of an activation that has any.
+func (d *Device) quantise(a activation, cols, lo, hi int) {
 	if a.q == nil {
 		return
 	}
@@ -164,6 +223,6 @@ func (d *Device) codes(a activation, cols, lo, hi int) {
 // quantised returns x with codes in scratch memory.
 func (d *Device) quantised(x []float32, cols, n int) activation {
 	a := activation{x: x, q: d.scratch.bytes(n * cols), s: d.scratch.floats(slotD, n)}
-	d.pool.rows(n, cols, func(_ *worker, lo, hi int) { d.codes(a, cols, lo, hi) })
+	d.pool.rows(n, cols, func(_ *worker, lo, hi int) { d.quantise(a, cols, lo, hi) })
 	return a
 }

@@ -14,53 +14,40 @@ func integers() []intKernels {
 	x := cpuid.X86
 	if x.AVX512VNNI && x.AVX512BW && x.AVX512VL {
 		list = append(list, intKernels{
-			name: "avx512-vnni", mr: 14, nr: 32, offset: true, pack: packAVX512.pack, tile: tileVNNI512,
-			dots: func(y []int32, x []uint8, w []int8) {
-				if len(y) > 0 {
-					_ = w[:len(y)*len(x)]
-					dotsCodes512(&y[0], first(x), first(w), len(x), len(x), len(y))
-				}
-			},
+			name: "avx512-vnni", mr: 14, few: 4, offset: true, tile: func(t *intTile) { itile14x32(t) }, narrow: func(t *intTile) { itile4x32(t) },
 			ceiling: func(rounds int) int { vnni512(rounds); return rounds * 28 * 128 },
 		})
 	}
 	if x.AVX2 && x.AVXVNNI {
-		list = append(list, intKernels{name: "avx-vnni", mr: 6, nr: 16, offset: true, pack: packAVX2.pack, tile: tileVNNI256, dots: dots256Codes})
+		list = append(list, intKernels{name: "avx-vnni", mr: 6, offset: true, tile: tileVNNI256})
 	}
 	if x.AVX2 {
-		list = append(list, intKernels{name: "avx2", mr: 6, nr: 16, pack: packAVX2.pack, tile: tileMadd, dots: dots256Codes})
+		list = append(list, intKernels{name: "avx2", mr: 6, tile: tileMadd})
 	}
 	return list
 }
 
-func tileVNNI512(c []int32, ldc int, a, b []float32, k int, add bool) {
-	_, _, _ = c[13*ldc+31], a[:14*k], b[:32*k]
-	itile14x32(&c[0], ldc, &a[0], &b[0], k, add)
-}
-
-func tileVNNI256(c []int32, ldc int, a, b []float32, k int, add bool) {
-	_, _, _ = c[5*ldc+15], a[:6*k], b[:16*k]
-	itile6x16(&c[0], ldc, &a[0], &b[0], k, add)
-}
-
-// tileMadd goes over the panel three times, for two rows each.
-func tileMadd(c []int32, ldc int, a, b []float32, k int, add bool) {
-	_, _, _ = c[5*ldc+15], a[:6*k], b[:16*k]
-	for i := 0; i < 6; i += 2 {
-		itileMadd(&c[i*ldc], ldc, &a[i], &b[0], k, add)
+// tileVNNI256 does one half of the panel after the other.
+func tileVNNI256(t *intTile) {
+	var sums [6 * panelLanes]int32
+	b, from := view(t.b, t.words*panelBytes), view(t.from, panelLanes)
+	for half := 0; half < panelLanes; half += 16 {
+		itile6x16(&sums[half], &from[half], t.fromStep, t.a, t.lda, &b[4*half], t.words)
 	}
+	t.finish(scaleSums256, sums[:])
 }
 
-// dots256Codes is dotsInt8Go.
-func dots256Codes(y []int32, x []uint8, w []int8) {
-	n := len(x) &^ 15
-	for r := range y {
-		row := w[r*len(x):][:len(x)]
-		dotsInt8Go(y[r:r+1], x[n:], row[n:])
-		if n > 0 {
-			y[r] += dotCodes256(&x[0], &row[0], n/16)
+// tileMadd goes over the panel once for every two rows.
+func tileMadd(t *intTile) {
+	var sums [6 * panelLanes]int32
+	a, b := view(t.a, 6*t.lda), view(t.b, t.words*panelBytes)
+	for r := 0; r < t.rows; r += 2 {
+		from := t.starts(r)
+		for half := 0; half < panelLanes; half += 16 {
+			itile2x16(&sums[r*panelLanes+half], &from[half], t.fromStep, &a[r*t.lda], t.lda, &b[4*half], t.words)
 		}
 	}
+	t.finish(scaleSums256, sums[:])
 }
 
 // quantise512 is quantiseGo.
@@ -96,35 +83,72 @@ func quantise256(q []int8, x []float32) float32 {
 	return m / 127
 }
 
-// scaleSums512 is scaleSumsGo for sums that carry the offset.
-func scaleSums512(y []float32, acc []int32, s float32, scale []float32, sum []int32, add bool) {
-	_, _, _ = y[:len(acc)], scale[:len(acc)], sum[:len(acc)]
-	epilogue512(first(y), first(acc), len(acc), s, first(scale), first(sum), add)
+// scaleSums512 is scaleSumsGo.
+func scaleSums512(y []float32, acc []int32, s float32, scale []float32, add bool) {
+	_, _ = y[:len(acc)], scale[:len(acc)]
+	epilogue512(first(y), first(acc), len(acc), s, first(scale), add)
+}
+
+// scaleSums256 is scaleSumsGo.
+func scaleSums256(y []float32, acc []int32, s float32, scale []float32, add bool) {
+	n := len(acc) &^ 7
+	if n > 0 {
+		_, _ = y[:n], scale[:n]
+		epilogue256(&y[0], &acc[0], n/8, s, &scale[0], add)
+	}
+	scaleSumsGo(y[n:], acc[n:], s, scale[n:], add)
+}
+
+// raiseCodes256 is raiseGo.
+func raiseCodes256(dst []uint8, q []int8, mask byte) {
+	n := len(q) &^ 31
+	if n > 0 {
+		_ = dst[:n]
+		raise256(&dst[0], &q[0], n/32, uint32(mask)*0x01010101)
+	}
+	raiseGo(dst[n:], q[n:], mask)
+}
+
+// turnCodes256 is turnGo.
+func turnCodes256(dst, src []int8) {
+	dst = dst[:turnBytes]
+	if len(src) < turnBytes {
+		clear(dst)
+	}
+	if len(src) > 0 {
+		turn256(&dst[0], &src[0], len(src)/panelBytes)
+	}
 }
 
 //go:noescape
-func itile14x32(c *int32, ldc int, a, b *float32, k int, add bool)
+func itile14x32(t *intTile)
 
 //go:noescape
-func itile6x16(c *int32, ldc int, a, b *float32, k int, add bool)
+func itile4x32(t *intTile)
 
 //go:noescape
-func itileMadd(c *int32, ldc int, a, b *float32, k int, add bool)
+func itile6x16(sums, from *int32, fromStep int, a *uint8, lda int, b *int8, words int)
+
+//go:noescape
+func itile2x16(sums, from *int32, fromStep int, a *uint8, lda int, b *int8, words int)
+
+//go:noescape
+func raise256(dst *uint8, q *int8, blocks int, mask uint32)
+
+//go:noescape
+func turn256(dst, src *int8, words int)
 
 //go:noescape
 func vnni512(n int)
 
 //go:noescape
-func epilogue512(y *float32, acc *int32, n int, s float32, scale *float32, sum *int32, add bool)
+func epilogue512(y *float32, acc *int32, n int, s float32, scale *float32, add bool)
 
 //go:noescape
 func absmax512(x *float32, n int) uint32
 
 //go:noescape
 func round512(q *int8, x *float32, n int, inv float32)
-
-//go:noescape
-func dotCodes256(x *uint8, w *int8, blocks int) int32
 
 //go:noescape
 func absmax256(x *float32, n int) uint32

@@ -8,21 +8,18 @@
 	DECL  AX;      \
 	KMOVW AX, K1
 
-// func epilogue512(y *float32, acc *int32, n int, s float32, scale *float32, sum *int32, add bool)
-TEXT ·epilogue512(SB), NOSPLIT, $0-49
+// func epilogue512(y *float32, acc *int32, n int, s float32, scale *float32, add bool)
+TEXT ·epilogue512(SB), NOSPLIT, $0-41
 	MOVQ y+0(FP), DI
 	MOVQ acc+8(FP), SI
 	MOVQ n+16(FP), CX
 	VBROADCASTSS s+24(FP), Z0
 	MOVQ scale+32(FP), R8
-	MOVQ sum+40(FP), R9
-	MOVBLZX add+48(FP), R10
+	MOVBLZX add+40(FP), R10
 	MOVL  $0xffff, AX
 	KMOVW AX, K1
-	KXORW K2, K2, K2
-	TESTL R10, R10
-	JEQ   eploop
-	KMOVW AX, K2
+	NEGL  R10
+	KMOVW R10, K2
 
 eploop:
 	CMPQ CX, $16
@@ -30,21 +27,16 @@ eploop:
 	TAIL16
 
 epwhole:
-	VMOVDQU32.Z (R9), K1, Z1
-	VPSLLD      $7, Z1, Z1
 	VMOVDQU32.Z (SI), K1, Z2
-	VPSUBD      Z1, Z2, Z2
 	VCVTDQ2PS   Z2, Z2
 	VMULPS.Z    (R8), Z0, K1, Z3
 	VMULPS      Z3, Z2, Z2
 	KANDW       K1, K2, K3
-	VMOVUPS.Z   (DI), K3, Z4
-	VADDPS      Z4, Z2, K3, Z2
+	VADDPS      (DI), Z2, K3, Z2
 	VMOVUPS     Z2, K1, (DI)
 	ADDQ        $64, DI
 	ADDQ        $64, SI
 	ADDQ        $64, R8
-	ADDQ        $64, R9
 	SUBQ        $16, CX
 	JGT         eploop
 	VZEROUPPER

@@ -1,123 +1,242 @@
 //go:build !noasm
 
 #include "textflag.h"
+#include "go_asm.h"
 
 // Micro-kernels of the int8 product. A word is four codes of neighbouring depth;
-// panels are those of the float32 product with words for numbers, so that one
-// step of the loop covers four of depth. VPDPBUSD multiplies unsigned by signed
-// bytes: there the left codes come with 128 added, and the epilogue takes 128
-// times the sum of the right row away. Sums are exact.
+// the right panel has the words of 32 lanes side by side, rows of left codes lie
+// where they lie. VPDPBUSD multiplies unsigned by signed bytes: there the left
+// codes come with 128 added, and sums start from -128 times those of the right
+// codes. Sums are exact.
 
-#define ROWI512(off, lo, hi) \
-	VPBROADCASTD off(SI), Z30;    \
-	VPDPBUSD     Z28, Z30, lo;    \
+#define ROWI512(addr, lo, hi) \
+	VPBROADCASTD addr, Z30;      \
+	VPDPBUSD     Z28, Z30, lo;   \
 	VPDPBUSD     Z29, Z30, hi
 
 #define CLEARI512(r) VPXORD r, r, r
 
-#define PUTI512(lo, hi) \
-	VMOVDQU32 lo, (DX);   \
-	VMOVDQU32 hi, 64(DX); \
+#define START512(lo, hi) \
+	VMOVDQU32 (DX), lo;   \
+	VMOVDQU32 64(DX), hi; \
 	ADDQ      R8, DX
 
-#define ADDI512(lo, hi) \
-	VPADDD (DX), lo, lo;   \
-	VPADDD 64(DX), hi, hi; \
-	PUTI512(lo, hi)
+// CLAIM512 fetches both lines of a row of the result for writing: PREFETCHW (DX)
+// and 64(DX), which the assembler lacks.
+#define CLAIM512 \
+	BYTE $0x0f; BYTE $0x0d; BYTE $0x0a;             \
+	BYTE $0x0f; BYTE $0x0d; BYTE $0x4a; BYTE $0x40; \
+	ADDQ R8, DX
 
-// func itile14x32(c *int32, ldc int, a, b *float32, k int, add bool)
-TEXT ·itile14x32(SB), NOSPLIT, $0-41
-	MOVQ c+0(FP), DX
-	MOVQ ldc+8(FP), R8
-	MOVQ a+16(FP), SI
-	MOVQ b+24(FP), DI
-	MOVQ k+32(FP), CX
-	MOVBLZX add+40(FP), AX
-	SHLQ $2, R8
-	CLEARI512(Z0)
-	CLEARI512(Z1)
-	CLEARI512(Z2)
-	CLEARI512(Z3)
-	CLEARI512(Z4)
-	CLEARI512(Z5)
-	CLEARI512(Z6)
-	CLEARI512(Z7)
-	CLEARI512(Z8)
-	CLEARI512(Z9)
-	CLEARI512(Z10)
-	CLEARI512(Z11)
-	CLEARI512(Z12)
-	CLEARI512(Z13)
-	CLEARI512(Z14)
-	CLEARI512(Z15)
-	CLEARI512(Z16)
-	CLEARI512(Z17)
-	CLEARI512(Z18)
-	CLEARI512(Z19)
-	CLEARI512(Z20)
-	CLEARI512(Z21)
-	CLEARI512(Z22)
-	CLEARI512(Z23)
-	CLEARI512(Z24)
-	CLEARI512(Z25)
-	CLEARI512(Z26)
-	CLEARI512(Z27)
+// KEEP512 stores the sums of a row, the last of CX leaves.
+#define KEEP512(lo, hi) \
+	VMOVDQU32 lo, (DX);   \
+	VMOVDQU32 hi, 64(DX); \
+	ADDQ      $128, DX;   \
+	DECQ      CX;         \
+	JEQ       done
 
-loop512:
+// FINISH512 writes sum·(s·scale), scale in Z28 and Z29, or adds it where K3 and
+// K4 are set.
+#define FINISH512(lo, hi) \
+	VBROADCASTSS (R9), Z30;       \
+	VMULPS       Z28, Z30, Z31;   \
+	VMULPS       Z29, Z30, Z30;   \
+	VCVTDQ2PS    lo, lo;          \
+	VCVTDQ2PS    hi, hi;          \
+	VMULPS       Z31, lo, lo;     \
+	VMULPS       Z30, hi, hi;     \
+	VADDPS       (DX), lo, K3, lo;   \
+	VADDPS       64(DX), hi, K4, hi; \
+	VMOVUPS      lo, K1, (DX);    \
+	VMOVUPS      hi, K2, 64(DX);  \
+	ADDQ         $4, R9;          \
+	ADDQ         R8, DX;          \
+	DECQ         CX;              \
+	JEQ          done
+
+// What follows the loop: rows to CX, and either the place of the sums to DX, or
+// the result's, scales and masks.
+#define LOADKEEP512 \
+	MOVQ  intTile_rows(BX), CX; \
+	MOVQ  intTile_to(BX), DX;   \
+	TESTQ DX, DX
+
+#define LOADFINISH512 \
+	MOVQ    intTile_lanes(BX), R9;   \
+	MOVL    $-1, AX;                 \
+	BZHIL   R9, AX, AX;              \
+	KMOVW   AX, K1;                  \
+	SHRL    $16, AX;                 \
+	KMOVW   AX, K2;                  \
+	MOVBLZX intTile_add(BX), AX;     \
+	NEGL    AX;                      \
+	KMOVW   AX, K3;                  \
+	KANDW   K3, K2, K4;              \
+	KANDW   K3, K1, K3;              \
+	MOVQ    intTile_scale(BX), R9;   \
+	VMOVUPS.Z (R9), K1, Z28;         \
+	VMOVUPS.Z 64(R9), K2, Z29;       \
+	MOVQ    intTile_s(BX), R9;       \
+	MOVQ    intTile_y(BX), DX;       \
+	MOVQ    intTile_ldy(BX), R8
+
+#define LOADSTART \
+	MOVQ t+0(FP), BX;              \
+	MOVQ intTile_a(BX), SI;        \
+	MOVQ intTile_lda(BX), R9;      \
+	MOVQ intTile_b(BX), DI;        \
+	MOVQ intTile_words(BX), CX;    \
+	LEAQ (R9)(R9*2), R10;          \
+	MOVQ intTile_y(BX), DX;        \
+	MOVQ intTile_ldy(BX), R8
+
+#define LOADFROM \
+	MOVQ intTile_from(BX), DX;    \
+	MOVQ intTile_fromStep(BX), R8
+
+// The kernels on 256 bits do half a panel; sums go to rows of 32.
+#define ARGS256 \
+	MOVQ sums+0(FP), BX;     \
+	MOVQ from+8(FP), DX;     \
+	MOVQ fromStep+16(FP), R8; \
+	MOVQ a+24(FP), SI;       \
+	MOVQ lda+32(FP), R9;     \
+	MOVQ b+40(FP), DI;       \
+	MOVQ words+48(FP), CX
+
+// func itile14x32(t *intTile)
+TEXT ·itile14x32(SB), NOSPLIT, $0-8
+	LOADSTART
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	LOADFROM
+	START512(Z0, Z1)
+	START512(Z2, Z3)
+	START512(Z4, Z5)
+	START512(Z6, Z7)
+	START512(Z8, Z9)
+	START512(Z10, Z11)
+	START512(Z12, Z13)
+	START512(Z14, Z15)
+	START512(Z16, Z17)
+	START512(Z18, Z19)
+	START512(Z20, Z21)
+	START512(Z22, Z23)
+	START512(Z24, Z25)
+	START512(Z26, Z27)
+	LEAQ (R9)(R9*4), AX
+	LEAQ (SI)(AX*1), R11
+	LEAQ (SI)(AX*2), R12
+
+loop:
 	VMOVDQU32 (DI), Z28
 	VMOVDQU32 64(DI), Z29
-	ROWI512(0, Z0, Z1)
-	ROWI512(4, Z2, Z3)
-	ROWI512(8, Z4, Z5)
-	ROWI512(12, Z6, Z7)
-	ROWI512(16, Z8, Z9)
-	ROWI512(20, Z10, Z11)
-	ROWI512(24, Z12, Z13)
-	ROWI512(28, Z14, Z15)
-	ROWI512(32, Z16, Z17)
-	ROWI512(36, Z18, Z19)
-	ROWI512(40, Z20, Z21)
-	ROWI512(44, Z22, Z23)
-	ROWI512(48, Z24, Z25)
-	ROWI512(52, Z26, Z27)
-	ADDQ $56, SI
+	ROWI512((SI), Z0, Z1)
+	ROWI512((SI)(R9*1), Z2, Z3)
+	ROWI512((SI)(R9*2), Z4, Z5)
+	ROWI512((SI)(R10*1), Z6, Z7)
+	ROWI512((SI)(R9*4), Z8, Z9)
+	ROWI512((R11), Z10, Z11)
+	ROWI512((R11)(R9*1), Z12, Z13)
+	ROWI512((R11)(R9*2), Z14, Z15)
+	ROWI512((R11)(R10*1), Z16, Z17)
+	ROWI512((R11)(R9*4), Z18, Z19)
+	ROWI512((R12), Z20, Z21)
+	ROWI512((R12)(R9*1), Z22, Z23)
+	ROWI512((R12)(R9*2), Z24, Z25)
+	ROWI512((R12)(R10*1), Z26, Z27)
+	ADDQ $4, SI
+	ADDQ $4, R11
+	ADDQ $4, R12
 	ADDQ $128, DI
 	DECQ CX
-	JNE  loop512
-	TESTL AX, AX
-	JNE   add512
-	PUTI512(Z0, Z1)
-	PUTI512(Z2, Z3)
-	PUTI512(Z4, Z5)
-	PUTI512(Z6, Z7)
-	PUTI512(Z8, Z9)
-	PUTI512(Z10, Z11)
-	PUTI512(Z12, Z13)
-	PUTI512(Z14, Z15)
-	PUTI512(Z16, Z17)
-	PUTI512(Z18, Z19)
-	PUTI512(Z20, Z21)
-	PUTI512(Z22, Z23)
-	PUTI512(Z24, Z25)
-	PUTI512(Z26, Z27)
+	JNE  loop
+	LOADKEEP512
+	JEQ  finish
+	KEEP512(Z0, Z1)
+	KEEP512(Z2, Z3)
+	KEEP512(Z4, Z5)
+	KEEP512(Z6, Z7)
+	KEEP512(Z8, Z9)
+	KEEP512(Z10, Z11)
+	KEEP512(Z12, Z13)
+	KEEP512(Z14, Z15)
+	KEEP512(Z16, Z17)
+	KEEP512(Z18, Z19)
+	KEEP512(Z20, Z21)
+	KEEP512(Z22, Z23)
+	KEEP512(Z24, Z25)
+	KEEP512(Z26, Z27)
+
+finish:
+	LOADFINISH512
+	FINISH512(Z0, Z1)
+	FINISH512(Z2, Z3)
+	FINISH512(Z4, Z5)
+	FINISH512(Z6, Z7)
+	FINISH512(Z8, Z9)
+	FINISH512(Z10, Z11)
+	FINISH512(Z12, Z13)
+	FINISH512(Z14, Z15)
+	FINISH512(Z16, Z17)
+	FINISH512(Z18, Z19)
+	FINISH512(Z20, Z21)
+	FINISH512(Z22, Z23)
+	FINISH512(Z24, Z25)
+	FINISH512(Z26, Z27)
+
+done:
 	VZEROUPPER
 	RET
 
-add512:
-	ADDI512(Z0, Z1)
-	ADDI512(Z2, Z3)
-	ADDI512(Z4, Z5)
-	ADDI512(Z6, Z7)
-	ADDI512(Z8, Z9)
-	ADDI512(Z10, Z11)
-	ADDI512(Z12, Z13)
-	ADDI512(Z14, Z15)
-	ADDI512(Z16, Z17)
-	ADDI512(Z18, Z19)
-	ADDI512(Z20, Z21)
-	ADDI512(Z22, Z23)
-	ADDI512(Z24, Z25)
-	ADDI512(Z26, Z27)
+// func itile4x32(t *intTile): four rows, of which there may be fewer.
+TEXT ·itile4x32(SB), NOSPLIT, $0-8
+	LOADSTART
+	LOADFROM
+	START512(Z0, Z1)
+	START512(Z2, Z3)
+	START512(Z4, Z5)
+	START512(Z6, Z7)
+
+loop:
+	VMOVDQU32 (DI), Z28
+	VMOVDQU32 64(DI), Z29
+	ROWI512((SI), Z0, Z1)
+	ROWI512((SI)(R9*1), Z2, Z3)
+	ROWI512((SI)(R9*2), Z4, Z5)
+	ROWI512((SI)(R10*1), Z6, Z7)
+	ADDQ $4, SI
+	ADDQ $128, DI
+	DECQ CX
+	JNE  loop
+	LOADKEEP512
+	JEQ  finish
+	KEEP512(Z0, Z1)
+	KEEP512(Z2, Z3)
+	KEEP512(Z4, Z5)
+	KEEP512(Z6, Z7)
+
+finish:
+	LOADFINISH512
+	FINISH512(Z0, Z1)
+	FINISH512(Z2, Z3)
+	FINISH512(Z4, Z5)
+	FINISH512(Z6, Z7)
+
+done:
 	VZEROUPPER
 	RET
 
@@ -126,87 +245,66 @@ add512:
 // 4) or Y13 (5); the left operand is Y14.
 #define DPBUSD(p, m) BYTE $0xc4; BYTE $p; BYTE $0x0d; BYTE $0x50; BYTE $m
 
-#define PUTI256(lo, hi) \
-	VMOVDQU lo, (DX);   \
-	VMOVDQU hi, 32(DX); \
+#define START256(lo, hi) \
+	VMOVDQU (DX), lo;   \
+	VMOVDQU 32(DX), hi; \
 	ADDQ    R8, DX
 
-#define ADDI256(lo, hi) \
-	VPADDD (DX), lo, lo;   \
-	VPADDD 32(DX), hi, hi; \
-	PUTI256(lo, hi)
+#define KEEP256(lo, hi) \
+	VMOVDQU lo, (BX);   \
+	VMOVDQU hi, 32(BX); \
+	ADDQ    $128, BX
 
-// func itile6x16(c *int32, ldc int, a, b *float32, k int, add bool): AVX-VNNI.
-TEXT ·itile6x16(SB), NOSPLIT, $0-41
-	MOVQ c+0(FP), DX
-	MOVQ ldc+8(FP), R8
-	MOVQ a+16(FP), SI
-	MOVQ b+24(FP), DI
-	MOVQ k+32(FP), CX
-	MOVBLZX add+40(FP), AX
-	SHLQ $2, R8
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-	VPXOR Y8, Y8, Y8
-	VPXOR Y9, Y9, Y9
-	VPXOR Y10, Y10, Y10
-	VPXOR Y11, Y11, Y11
+// func itile6x16(sums, from *int32, fromStep int, a *uint8, lda int, b *int8, words int): AVX-VNNI.
+TEXT ·itile6x16(SB), NOSPLIT, $0-56
+	ARGS256
+	LEAQ (R9)(R9*2), R10
+	LEAQ (SI)(R10*1), R11
+	START256(Y0, Y1)
+	START256(Y2, Y3)
+	START256(Y4, Y5)
+	START256(Y6, Y7)
+	START256(Y8, Y9)
+	START256(Y10, Y11)
 
-loop256:
+loop:
 	VMOVDQU (DI), Y12
 	VMOVDQU 32(DI), Y13
-	VPBROADCASTD 0(SI), Y14
+	VPBROADCASTD (SI), Y14
 	DPBUSD(0xc2, 0xc4) // Y0
 	DPBUSD(0xc2, 0xcd) // Y1
-	VPBROADCASTD 4(SI), Y14
+	VPBROADCASTD (SI)(R9*1), Y14
 	DPBUSD(0xc2, 0xd4) // Y2
 	DPBUSD(0xc2, 0xdd) // Y3
-	VPBROADCASTD 8(SI), Y14
+	VPBROADCASTD (SI)(R9*2), Y14
 	DPBUSD(0xc2, 0xe4) // Y4
 	DPBUSD(0xc2, 0xed) // Y5
-	VPBROADCASTD 12(SI), Y14
+	VPBROADCASTD (R11), Y14
 	DPBUSD(0xc2, 0xf4) // Y6
 	DPBUSD(0xc2, 0xfd) // Y7
-	VPBROADCASTD 16(SI), Y14
+	VPBROADCASTD (R11)(R9*1), Y14
 	DPBUSD(0x42, 0xc4) // Y8
 	DPBUSD(0x42, 0xcd) // Y9
-	VPBROADCASTD 20(SI), Y14
+	VPBROADCASTD (R11)(R9*2), Y14
 	DPBUSD(0x42, 0xd4) // Y10
 	DPBUSD(0x42, 0xdd) // Y11
-	ADDQ $24, SI
-	ADDQ $64, DI
+	ADDQ $4, SI
+	ADDQ $4, R11
+	ADDQ $128, DI
 	DECQ CX
-	JNE  loop256
-	TESTL AX, AX
-	JNE   add256
-	PUTI256(Y0, Y1)
-	PUTI256(Y2, Y3)
-	PUTI256(Y4, Y5)
-	PUTI256(Y6, Y7)
-	PUTI256(Y8, Y9)
-	PUTI256(Y10, Y11)
+	JNE  loop
+	KEEP256(Y0, Y1)
+	KEEP256(Y2, Y3)
+	KEEP256(Y4, Y5)
+	KEEP256(Y6, Y7)
+	KEEP256(Y8, Y9)
+	KEEP256(Y10, Y11)
 	VZEROUPPER
 	RET
 
-add256:
-	ADDI256(Y0, Y1)
-	ADDI256(Y2, Y3)
-	ADDI256(Y4, Y5)
-	ADDI256(Y6, Y7)
-	ADDI256(Y8, Y9)
-	ADDI256(Y10, Y11)
-	VZEROUPPER
-	RET
-
-// One row against four quarters of the right panel, each 4 lanes of 4 words.
-#define ROWMADD(off, s0, s1, s2, s3) \
-	VPBROADCASTD off(SI), X12;   \
+// One row against four quarters of half a panel, each 4 lanes of 4 words.
+#define ROWMADD(addr, s0, s1, s2, s3) \
+	VPBROADCASTD addr, X12;      \
 	VPMOVSXBW    X12, Y12;       \
 	VPMADDWD     Y8, Y12, Y13;   \
 	VPADDD       Y13, s0, s0;    \
@@ -217,23 +315,20 @@ add256:
 	VPMADDWD     Y11, Y12, Y13;  \
 	VPADDD       Y13, s3, s3
 
-// The pairs of sums of 16 lanes become 16 sums in s0, s2.
+// The pairs of sums of 16 lanes become 16 sums, to which those from before add.
 #define FOLD(s0, s1, s2, s3) \
 	VPHADDD s1, s0, s0;    \
 	VPERMQ  $0xd8, s0, s0; \
 	VPHADDD s3, s2, s2;    \
-	VPERMQ  $0xd8, s2, s2
+	VPERMQ  $0xd8, s2, s2; \
+	VPADDD  (DX), s0, s0;   \
+	VPADDD  32(DX), s2, s2; \
+	ADDQ    R8, DX;         \
+	KEEP256(s0, s2)
 
-// func itileMadd(c *int32, ldc int, a, b *float32, k int, add bool): AVX2, two
-// rows of 16 from a panel of six on the left.
-TEXT ·itileMadd(SB), NOSPLIT, $0-41
-	MOVQ c+0(FP), DX
-	MOVQ ldc+8(FP), R8
-	MOVQ a+16(FP), SI
-	MOVQ b+24(FP), DI
-	MOVQ k+32(FP), CX
-	MOVBLZX add+40(FP), AX
-	SHLQ $2, R8
+// func itile2x16(sums, from *int32, fromStep int, a *uint8, lda int, b *int8, words int): AVX2.
+TEXT ·itile2x16(SB), NOSPLIT, $0-56
+	ARGS256
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -243,29 +338,19 @@ TEXT ·itileMadd(SB), NOSPLIT, $0-41
 	VPXOR Y6, Y6, Y6
 	VPXOR Y7, Y7, Y7
 
-loopmadd:
+loop:
 	VPMOVSXBW (DI), Y8
 	VPMOVSXBW 16(DI), Y9
 	VPMOVSXBW 32(DI), Y10
 	VPMOVSXBW 48(DI), Y11
-	ROWMADD(0, Y0, Y1, Y2, Y3)
-	ROWMADD(4, Y4, Y5, Y6, Y7)
-	ADDQ $24, SI
-	ADDQ $64, DI
+	ROWMADD((SI), Y0, Y1, Y2, Y3)
+	ROWMADD((SI)(R9*1), Y4, Y5, Y6, Y7)
+	ADDQ $4, SI
+	ADDQ $128, DI
 	DECQ CX
-	JNE  loopmadd
+	JNE  loop
 	FOLD(Y0, Y1, Y2, Y3)
 	FOLD(Y4, Y5, Y6, Y7)
-	TESTL AX, AX
-	JNE   addmadd
-	PUTI256(Y0, Y2)
-	PUTI256(Y4, Y6)
-	VZEROUPPER
-	RET
-
-addmadd:
-	ADDI256(Y0, Y2)
-	ADDI256(Y4, Y6)
 	VZEROUPPER
 	RET
 

@@ -36,8 +36,10 @@ type kernels struct {
 	keep   func(dst, src, u []float32, p, factor float32, add bool)
 
 	quantise  func(q []int8, x []float32) (scale float32)
-	scaleSums func(y []float32, acc []int32, s float32, scale []float32, sum []int32, offset, add bool)
-	ints      *intKernels // nil: one dot product after another
+	scaleSums func(y []float32, acc []int32, s float32, scale []float32, add bool)
+	raise     func(dst []uint8, q []int8, mask byte)
+	turn      func(dst, src []int8)
+	ints      *intKernels
 
 	// ceiling runs independent multiply-adds in registers and returns how many
 	// floating-point operations that were; nil where there is no such loop.
@@ -63,6 +65,7 @@ func goKernels() kernels {
 		expSum: expSumGo, max: maxGo, swiglu: swigluGo, swigluBack: swigluBackGo,
 		dot: dot32Go, dotBF16: dotBF16Go, dotI8: dotI8Go, axpy: axpyGo, scale: scaleGo,
 		widen: widenGo, narrow: narrowGo, widenCodes: widenCodesGo, philox: philoxGo, keep: keepGo, quantise: quantiseGo, scaleSums: scaleSumsGo,
+		raise: raiseGo, turn: turnGo, ints: &intKernels{name: "go", mr: 4, tile: tileInt8Go},
 	}
 	byRow(&k)
 	return k

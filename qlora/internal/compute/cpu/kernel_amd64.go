@@ -26,7 +26,7 @@ func avx2Kernels() kernels {
 	}
 	vectors256(&k)
 	byRow(&k)
-	k.quantise = quantise256
+	k.quantise, k.raise, k.turn = quantise256, raiseCodes256, turnCodes256
 	for _, i := range integers() {
 		if i.mr == k.mr {
 			k.ints = &i
@@ -45,17 +45,10 @@ func avx512Kernels() kernels {
 		tile14x32(&c[0], ldc, first(a), at.row, at.step, first(b), depth, alpha, add)
 	}
 	vectors256(&k)
-	scaleSums256 := k.scaleSums
 	vectors512(&k)
 	k.ints = &integers()[0]
 	k.philox, k.keep, k.quantise = uniforms512, keepDropped512, quantise512
-	k.scaleSums = func(y []float32, acc []int32, s float32, scale []float32, sum []int32, offset, add bool) {
-		if !offset {
-			scaleSums256(y, acc, s, scale, sum, offset, add)
-			return
-		}
-		scaleSums512(y, acc, s, scale, sum, add)
-	}
+	k.raise, k.turn, k.scaleSums = raiseCodes256, turnCodes256, scaleSums512
 	k.ceiling = func(rounds int) int { fma512(rounds); return rounds * 28 * 32 }
 	return k
 }

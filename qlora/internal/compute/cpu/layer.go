@@ -81,7 +81,7 @@ func (d *Device) RMSNorm(out compute.Activation, rstd, x, w compute.Buffer, n in
 				dst[k] = v * r[t] * g[k]
 			}
 		}
-		d.codes(y, cols, lo, hi)
+		d.quantise(y, cols, lo, hi)
 	})
 }
 
@@ -140,7 +140,7 @@ func (d *Device) SwiGLU(out compute.Activation, gu compute.Buffer, n, f int) {
 			row := in[2*t*f : 2*(t+1)*f]
 			d.kern.swiglu(y.x[t*f:(t+1)*f], row[:f], row[f:])
 		}
-		d.codes(y, f, lo, hi)
+		d.quantise(y, f, lo, hi)
 	})
 }
 

@@ -2,13 +2,14 @@ package cpu
 
 // operand is one side of a product, seen as lanes × depth: lanes are rows of the
 // left or columns of the right matrix, depth is the summed index. One of f, h, q,
-// n is set.
+// n, c is set; c only on the right.
 type operand struct {
 	f     []float32
 	h     []uint16
 	q     []int8
 	scale []float32 // of q, one a stored row
 	n     *nf4
+	c     *codes
 	ld    int  // distance of stored rows
 	deep  bool // stored rows run along depth's index: element (lane, k) at k·ld+lane
 }
@@ -22,7 +23,7 @@ func byDepth(f []float32, ld int) operand { return operand{f: f, ld: ld, deep: t
 // lanes is the weight with its rows as lanes (forward), depth the same with its
 // rows as depth (gradient with respect to the input).
 func (w *weight) lanes() operand {
-	return operand{f: w.f, h: w.h, q: w.q, scale: w.scale, n: w.n, ld: w.cols}
+	return operand{f: w.f, h: w.h, q: w.q, scale: w.scale, n: w.n, c: w.codes, ld: w.cols}
 }
 
 func (w *weight) depth() operand {

@@ -52,8 +52,10 @@ func WeightBytes(f compute.Format, rows, cols int) int64 {
 		return 2 * n
 	case compute.FormatNF4:
 		return int64(rows) * int64((cols+1)/2+4*((cols+nf4Block-1)/nf4Block))
+	case compute.FormatInt8:
+		return codesBytes(rows, cols)
 	}
-	return n + 8*int64(rows)
+	return n + 4*int64(rows)
 }
 
 // Held returns the bytes that the device holds of the system: weights, buffers

@@ -10,12 +10,15 @@ import (
 type pool struct{ workers []*worker }
 
 // worker owns scratch memory that survives between operations.
-type worker struct{ scratch scratch }
+type worker struct {
+	scratch scratch
+	tile    intTile // where micro-kernels find their arguments
+}
 
 func newPool(n int, mem *pages) pool {
 	p := pool{workers: make([]*worker, n)}
 	for i := range p.workers {
-		p.workers[i] = &worker{scratch{pages: mem}}
+		p.workers[i] = &worker{scratch: scratch{pages: mem}}
 	}
 	return p
 }

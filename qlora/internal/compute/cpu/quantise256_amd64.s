@@ -52,29 +52,52 @@ roundloop:
 	VZEROUPPER
 	RET
 
-// func dotCodes256(x *uint8, w *int8, blocks int) int32: blocks of 16 codes.
-TEXT ·dotCodes256(SB), NOSPLIT, $0-28
-	MOVQ x+0(FP), SI
-	MOVQ w+8(FP), DI
+// func raise256(dst *uint8, q *int8, blocks int, mask uint32): blocks of 32 codes,
+// the bits of mask turned.
+TEXT ·raise256(SB), NOSPLIT, $0-28
+	MOVQ dst+0(FP), DI
+	MOVQ q+8(FP), SI
 	MOVQ blocks+16(FP), CX
-	VPXOR Y0, Y0, Y0
+	VBROADCASTSS mask+24(FP), Y0
 
-dotcodes:
-	VPMOVZXBW (SI), Y1
-	VPMOVSXBW (DI), Y2
-	VPMADDWD  Y1, Y2, Y1
-	VPADDD    Y1, Y0, Y0
-	ADDQ      $16, SI
-	ADDQ      $16, DI
-	DECQ      CX
-	JNE       dotcodes
-	VEXTRACTI128 $1, Y0, X1
-	VPADDD       X1, X0, X0
-	VPSHUFD      $0x4e, X0, X1
-	VPADDD       X1, X0, X0
-	VPSHUFD      $0xb1, X0, X1
-	VPADDD       X1, X0, X0
-	VMOVD        X0, AX
-	MOVL         AX, ret+24(FP)
+raiseloop:
+	VPXOR   (SI), Y0, Y1
+	VMOVDQU Y1, (DI)
+	ADDQ    $32, SI
+	ADDQ    $32, DI
+	DECQ    CX
+	JNE     raiseloop
 	VZEROUPPER
+	RET
+
+DATA turn4<>+0(SB)/8, $0x0d0905010c080400
+DATA turn4<>+8(SB)/8, $0x0f0b07030e0a0602
+GLOBL turn4<>(SB), RODATA|NOPTR, $16
+
+#define TURN4(i) \
+	VMOVDQU (16*i)(SI), X1;  \
+	VPSHUFB X0, X1, X1;      \
+	VMOVDQU X1, (128*i)(DI)
+
+// func turn256(dst, src *int8, words int): words of 32 rows, four rows and four
+// columns at a time.
+TEXT ·turn256(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ words+16(FP), CX
+	VMOVDQU turn4<>(SB), X0
+
+turnloop:
+	TURN4(0)
+	TURN4(1)
+	TURN4(2)
+	TURN4(3)
+	TURN4(4)
+	TURN4(5)
+	TURN4(6)
+	TURN4(7)
+	ADDQ $128, SI
+	ADDQ $16, DI
+	DECQ CX
+	JNE  turnloop
 	RET

@@ -27,7 +27,7 @@ func (d *Device) Rotate(out compute.Activation, x, r compute.Buffer, n, cols int
 				rotate8((*[64]float32)(rot[b*64:]), (*[8]float32)(in[at:]), (*[8]float32)(y.x[at:]))
 			}
 		}
-		d.codes(y, cols, lo, hi)
+		d.quantise(y, cols, lo, hi)
 	})
 }
 

@@ -103,14 +103,7 @@ func dots256(k *kernels) {
 		}
 		scaleGo(x[n:], a)
 	}
-	k.scaleSums = func(y []float32, acc []int32, s float32, scale []float32, sum []int32, offset, add bool) {
-		n := len(acc) &^ 7
-		if n > 0 {
-			_, _, _ = y[:n], scale[:n], sum[:n]
-			epilogue256(&y[0], &acc[0], n/8, s, &scale[0], &sum[0], offset, add)
-		}
-		scaleSumsGo(y[n:], acc[n:], s, scale[n:], sum[n:], offset, add)
-	}
+	k.scaleSums = scaleSums256
 }
 
 //go:noescape
@@ -141,7 +134,7 @@ func axpy256(y, x *float32, n int, a float32)
 func scale256(x *float32, n int, a float32)
 
 //go:noescape
-func epilogue256(y *float32, acc *int32, n int, s float32, scale *float32, sum *int32, offset, add bool)
+func epilogue256(y *float32, acc *int32, n int, s float32, scale *float32, add bool)
 
 //go:noescape
 func widen256(dst *float32, src *uint16, blocks int)

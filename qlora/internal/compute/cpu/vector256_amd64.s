@@ -349,27 +349,17 @@ scaleloop:
 	VZEROUPPER
 	RET
 
-// func epilogue256(y *float32, acc *int32, n int, s float32, scale *float32, sum *int32, offset, add bool)
-TEXT ·epilogue256(SB), NOSPLIT, $0-50
+// func epilogue256(y *float32, acc *int32, n int, s float32, scale *float32, add bool)
+TEXT ·epilogue256(SB), NOSPLIT, $0-41
 	MOVQ y+0(FP), DI
 	MOVQ acc+8(FP), SI
 	MOVQ n+16(FP), CX
 	VBROADCASTSS s+24(FP), Y0
 	MOVQ scale+32(FP), R8
-	MOVQ sum+40(FP), R9
-	MOVBLZX offset+48(FP), R10
-	MOVBLZX add+49(FP), R11
+	MOVBLZX add+40(FP), R11
 
 eploop:
-	VMOVDQU (SI), Y2
-	TESTL   R10, R10
-	JEQ     exact
-	VMOVDQU (R9), Y1
-	VPSLLD  $7, Y1, Y1
-	VPSUBD  Y1, Y2, Y2
-
-exact:
-	VCVTDQ2PS Y2, Y2
+	VCVTDQ2PS (SI), Y2
 	VMULPS    (R8), Y0, Y3
 	VMULPS    Y3, Y2, Y2
 	TESTL     R11, R11
@@ -381,7 +371,6 @@ put:
 	ADDQ    $32, DI
 	ADDQ    $32, SI
 	ADDQ    $32, R8
-	ADDQ    $32, R9
 	DECQ    CX
 	JNE     eploop
 	VZEROUPPER

@@ -101,7 +101,4 @@ func dots512F32(y, x, w *float32, cols, ld, rows int)
 func dots512BF16(y, x *float32, w *uint16, cols, ld, rows int)
 
 //go:noescape
-func dotsCodes512(y *int32, x *uint8, w *int8, cols, ld, rows int)
-
-//go:noescape
 func mix512(y, p, v *float32, cols, ld, rows int)

@@ -7,17 +7,18 @@ import (
 	"github.com/borea-go/borea/qlora/internal/compute"
 )
 
-// weight is a frozen matrix, row-major. One of f, h, q, n is set.
+// weight is a frozen matrix, row-major but for codes. One of f, h, q, n, codes is
+// set.
 type weight struct {
 	owner      *Device
 	rows, cols int
 	format     compute.Format
 	f          []float32
 	h          []uint16  // bfloat16
-	q          []int8    // codes, w = q·scale[row]
-	scale      []float32 // [rows]
-	sum        []int32   // [rows], of the codes
+	q          []int8    // FormatInt8W: w = q·scale[row]
+	scale      []float32 // [rows], of q
 	n          *nf4
+	codes      *codes // FormatInt8
 }
 
 // Rows implements compute.Weight.
@@ -31,14 +32,18 @@ func (w *weight) Format() compute.Format { return w.format }
 
 // Bytes implements compute.Weight.
 func (w *weight) Bytes() int64 {
-	b := int64(4*len(w.f) + 2*len(w.h) + len(w.q) + 4*len(w.scale) + 4*len(w.sum))
+	b := int64(4*len(w.f) + 2*len(w.h) + len(w.q) + 4*len(w.scale))
 	if w.n != nil {
 		b += int64(len(w.n.codes) + 4*len(w.n.absmax))
+	}
+	if w.codes != nil {
+		b += w.codes.bytes()
 	}
 	return b
 }
 
-// loadRows is how many rows are read at once while a weight is stored.
+// loadRows is how many rows are read at once while a weight is stored: whole
+// panels of codes.
 const loadRows = 64
 
 // Weight implements compute.Device.
@@ -61,6 +66,9 @@ func (d *Device) Weight(f compute.Format, rows, cols int, src compute.RowSource)
 		}
 		w.store(d.kern, r, part)
 	}
+	if w.codes != nil {
+		w.codes.sum(d)
+	}
 	return w, nil
 }
 
@@ -71,8 +79,10 @@ func (w *weight) take(p *pages) (err error) {
 		w.f, err = taken[float32](p, w.rows*w.cols)
 	case compute.FormatBF16:
 		w.h, err = taken[uint16](p, w.rows*w.cols)
-	case compute.FormatInt8, compute.FormatInt8W:
-		w.scale, w.sum = make([]float32, w.rows), make([]int32, w.rows)
+	case compute.FormatInt8:
+		w.codes, err = newCodes(p, w.rows, w.cols)
+	case compute.FormatInt8W:
+		w.scale = make([]float32, w.rows)
 		w.q, err = taken[int8](p, w.rows*w.cols)
 	case compute.FormatNF4:
 		w.n, err = newNF4(p, w.rows, w.cols)
@@ -96,13 +106,11 @@ func (w *weight) store(k kernels, first int, src []float32) {
 		for i := 0; i < len(src); i += w.cols {
 			w.n.store(first+i/w.cols, src[i:i+w.cols])
 		}
+	case w.codes != nil:
+		w.codes.store(k, first, src)
 	default:
 		for i := 0; i < len(src); i += w.cols {
-			r, q := first+i/w.cols, w.q[off+i:off+i+w.cols]
-			w.scale[r] = k.quantise(q, src[i:i+w.cols])
-			for _, v := range q {
-				w.sum[r] += int32(v)
-			}
+			w.scale[first+i/w.cols] = k.quantise(w.q[off+i:off+i+w.cols], src[i:i+w.cols])
 		}
 	}
 }
@@ -119,6 +127,8 @@ func (w *weight) row(dst []float32, r int) {
 		}
 	case w.n != nil:
 		w.n.read(dst[:w.cols], r, 0)
+	case w.codes != nil:
+		w.codes.row(dst, r)
 	default:
 		for i, v := range w.q[off : off+w.cols] {
 			dst[i] = float32(v) * w.scale[r]
