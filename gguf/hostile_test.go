@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -120,7 +121,8 @@ func TestHostileFiles(t *testing.T) {
 	for name, c := range hostile() {
 		_, err := NewReader(bytes.NewReader(c.file), int64(len(c.file)), DefaultReaderOptions())
 		var fe *FormatError
-		if !errors.As(err, &fe) || !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
+		// Where int has 32 bits some dimensions are refused before what says tells of.
+		if !errors.As(err, &fe) || !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) && strconv.IntSize == 64 {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}

@@ -232,7 +232,7 @@ func TestLoadRefusals(t *testing.T) {
 	_, err := Load(context.Background(), filepath.Join(t.TempDir(), "absent"), DefaultLoadOptions(), Env{})
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	require.ErrorContains(t, err, "absent")
-	o := DefaultLoadOptions()
+	o := loadOptions()
 	o.Device = "tpu"
 	_, err = Load(context.Background(), peftModel, o, Env{})
 	require.ErrorContains(t, err, "tpu")
