@@ -173,7 +173,7 @@ func (f *feed) want(t *testing.T) []float64 {
 }
 
 func losses() (list []Case) {
-	for _, f := range []compute.Format{compute.FormatF32, compute.FormatBF16, compute.FormatInt8W} {
+	for _, f := range []compute.Format{compute.FormatF32, compute.FormatBF16, compute.FormatInt8, compute.FormatInt8W} {
 		for _, s := range []shape{{1, 16, 70, 0}, {9, 40, 1100, 0}, {290, 24, 101, 0}, {20, 24, 9001, 0}} {
 			list = append(list, Case{fmt.Sprintf("cross entropy %s %+v", f, s), crossEntropy(f, s), 5e-6})
 		}

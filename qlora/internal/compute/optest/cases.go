@@ -83,7 +83,7 @@ func embed(r *Trial) {
 		ids[i] = int32(r.rng.IntN(v))
 	}
 	h := r.real((n + room) * c)
-	for _, f := range []compute.Format{compute.FormatF32, compute.FormatBF16, compute.FormatInt8W, compute.FormatNF4} {
+	for _, f := range []compute.Format{compute.FormatF32, compute.FormatBF16, compute.FormatInt8, compute.FormatInt8W, compute.FormatNF4} {
 		r.Dev.Embed(h, r.weight(f, v, c, r.storable(f, v, c)), r.put(ids), n, 5, compute.Sequence{}, none)
 		r.out("h "+f.String(), h, n*c)
 	}

@@ -150,6 +150,33 @@ func misuse(t *testing.T, d compute.Device) {
 	}
 }
 
+// copies moves and clears parts of buffers of every type.
+func copies(t *testing.T, d compute.Device) {
+	copied(t, d, d.Real(), []float32{1, 2, 3, 4, 5})
+	copied(t, d, compute.F32, []float32{1, 2, 3, 4, 5})
+	copied(t, d, compute.I32, []int32{1, -2, 3, 4, 5})
+	copied(t, d, compute.I8, []int8{1, -2, 3, 4, 5})
+	copied(t, d, compute.U8, []uint8{1, 2, 3, 4, 5})
+}
+
+func copied[T comparable](t *testing.T, d compute.Device, typ compute.Type, v []T) {
+	t.Helper()
+	n := len(v)
+	a, b := d.Alloc(typ, n), d.Alloc(typ, n)
+	d.Upload(a, v)
+	d.Copy(b.Slice(1, n-2), a.Slice(2, n-2))
+	d.Zero(a.Slice(3, 1))
+	var zero T
+	want := append(slices.Concat([]T{zero}, v[2:]), zero)
+	if got := download[T](t, d, b, n); !slices.Equal(got, want) {
+		t.Errorf("%s: copied %v, want %v", typ, got, want)
+	}
+	want = slices.Concat(v[:3], []T{zero}, v[4:])
+	if got := download[T](t, d, a, n); !slices.Equal(got, want) {
+		t.Errorf("%s: cleared %v, want %v", typ, got, want)
+	}
+}
+
 // release checks that memory before the mark survives and later memory is
 // zeroed when it comes again.
 func release(t *testing.T, d compute.Device) {

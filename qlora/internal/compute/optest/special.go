@@ -21,6 +21,7 @@ var special = []struct {
 	{"formats", formats},
 	{"misuse is a sticky error", misuse},
 	{"mark and release", release},
+	{"copy and zero", copies},
 }
 
 func check(t *testing.T, err error) {
