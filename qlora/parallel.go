@@ -118,15 +118,10 @@ func newRank(m *Model, opts Options) *rank {
 	return r
 }
 
-// each runs f for every rank at once. After a failure no device waits for
-// another, and the error says which one failed.
+// each runs f for every rank at once; its error says which ones failed.
 func (t *Trainer) each(f func(i int, r *rank) error) error {
 	return parallel(len(t.ranks), func(i int) error {
-		err := f(i, t.ranks[i])
-		if err != nil && t.m.group != nil {
-			t.m.group.Abort()
-		}
-		return wrapRank(i, t.m.all(), err)
+		return wrapRank(i, t.m.all(), f(i, t.ranks[i]))
 	})
 }
 
@@ -158,14 +153,20 @@ func (t *Trainer) gradients(micro []*phi3.Batch) (float64, error) {
 }
 
 // update takes the optimiser's step on every rank. It returns the gradient norm
-// before clipping, and the PET term, of which each rank has a share.
+// before clipping, and the PET term, of which each rank has a share. A rank that
+// is lost before its sum is done would leave the others waiting for it: the group
+// is then aborted.
 func (t *Trainer) update() (norm, pet float64, err error) {
 	norms, pets := make([]float64, len(t.ranks)), make([]float32, len(t.ranks))
 	err = t.each(func(i int, r *rank) (err error) {
-		if norms[i], err = r.tr.optimise(r.hyper, r.acc, t.opts.ClipNorm); err != nil {
-			return err
+		norms[i], err = r.tr.optimise(r.hyper, r.acc, t.opts.ClipNorm)
+		if err == nil {
+			err = r.m.dev.Download(pets[i:i+1], r.petLoss)
 		}
-		return r.m.dev.Download(pets[i:i+1], r.petLoss)
+		if err != nil && t.m.group != nil {
+			t.m.group.Abort()
+		}
+		return err
 	})
 	for i := range norms {
 		if err == nil && math.Float64bits(norms[i]) != math.Float64bits(norms[0]) {

@@ -226,6 +226,7 @@ const (
 	slotPart   // partial sums
 	slotLogits // of CrossEntropy
 	slotDelta  // of attention
+	slotRanks  // other ranks' values of a slice
 	slotCount
 )
 

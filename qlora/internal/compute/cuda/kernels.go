@@ -30,6 +30,7 @@ var kernelNames = map[string]string{
 	"dropout":         "drop_%",
 	"loss":            "cross_entropy_%",
 	"adamw":           "adamw adamw8 squares total clip_scale",
+	"group":           "sum_ranks digest",
 	"pool":            "gather_% scatter_% mean_% mean_backward_% pet_%",
 	"rope":            "rope_% append_%",
 	"attention":       "attention_%:101376 attention_few_% attention_delta_% attention_dq_%:101376 attention_dkv_%:101376",

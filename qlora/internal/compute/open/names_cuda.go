@@ -56,5 +56,12 @@ func others(names []string) ([]compute.Device, compute.Group, error) {
 		seen[n] = true
 	}
 	devices, err := each(names, other)
-	return devices, compute.NewHostGroup(devices), err
+	if err != nil {
+		return nil, nil, err
+	}
+	g, err := cuda.NewGroup(devices)
+	if err != nil {
+		return nil, nil, errors.Join(err, closeAll(devices))
+	}
+	return devices, g, nil
 }

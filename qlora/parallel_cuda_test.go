@@ -1,0 +1,131 @@
+//go:build cuda && cgo && linux && amd64
+
+package qlora
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/borea-go/borea/qlora/internal/compute/cuda"
+	"github.com/borea-go/borea/qlora/internal/compute/open"
+
+	"github.com/borea-go/borea/internal/hfconfig"
+)
+
+func TestCUDADevicesFollowOne(t *testing.T) {
+	o := exactTraining()
+	o.Rank = 16 // ranks of 8 and more use the tensor cores
+	want, rep := losses(t, "cuda:0", "bf16", o)
+	got, rep2 := losses(t, "cuda:0,1", "bf16", o)
+	require.Equal(t, want[0], got[0])
+	worst := 0.0
+	for i := range want {
+		worst = math.Max(worst, math.Abs(got[i]/want[i]-1))
+	}
+	t.Logf("worst deviation of %d steps %.2e, of the evaluation %.2e", len(want), worst, math.Abs(rep2.Evals[0].NLL/rep.Evals[0].NLL-1))
+	require.Less(t, worst, 5e-3)
+	require.InEpsilon(t, rep.Evals[0].NLL, rep2.Evals[0].NLL, 5e-3)
+}
+
+func TestCUDADevicesResumeBitEqual(t *testing.T) {
+	o := smallTraining()
+	o.Rank = 16
+	whole, rep, err := trainModel(t, context.Background(), onDevices(t, "cuda:0,1", "int8"), o, Dirs{}, nil)
+	require.NoError(t, err)
+	dirs := Dirs{Checkpoints: filepath.Join(t.TempDir(), "ckpt")}
+	ctx, cancel := context.WithCancel(context.Background())
+	_, _, err = trainModel(t, ctx, onDevices(t, "cuda:0,1", "int8"), o, dirs, func(done int) {
+		if done == 3 {
+			cancel()
+		}
+	})
+	require.ErrorIs(t, err, ErrInterrupted)
+	_, _, err = trainModel(t, context.Background(), onDevices(t, "cuda:1", "int8"), o, dirs, nil)
+	var count *DeviceCountError
+	require.ErrorAs(t, err, &count)
+	// The order of the devices does not matter, nor which two they are.
+	resumed, rep2, err := trainModel(t, context.Background(), onDevices(t, "cuda:1,0", "int8"), o, dirs, nil)
+	require.NoError(t, err)
+	require.Equal(t, 3, rep2.ResumedFrom)
+	require.Equal(t, whole, resumed)
+	require.Equal(t, rep.LastLoss, rep2.LastLoss)
+	require.Equal(t, rep.Evals, rep2.Evals)
+}
+
+// BenchmarkPhi35MiniDevices measures whole training steps of a Trainer at
+// Phi-3.5-mini's true shape, int8 base, a micro-batch of 4 × 2048 tokens a device,
+// full recompute, on one device and on two.
+func BenchmarkPhi35MiniDevices(b *testing.B) {
+	for _, list := range []string{"cuda:0", "cuda:0,1"} {
+		b.Run(list, func(b *testing.B) {
+			start := time.Now()
+			m := shapeOnDevices(b, list)
+			defer func() { require.NoError(b, m.Close()) }()
+			b.ReportMetric(time.Since(start).Seconds(), "load-s")
+			tr, data := shapeTrainer(b, m, 4)
+			defer func() { require.NoError(b, tr.Close()) }()
+			ctx, cancel := context.WithCancel(context.Background())
+			tr.env.Progress = func(p Progress) {
+				if p.Done > 2 && !b.Loop() {
+					cancel()
+				}
+			}
+			_, err := tr.Run(ctx, data, nil)
+			require.ErrorIs(b, err, ErrInterrupted)
+			b.ReportMetric(float64(4*2048*len(tr.ranks)*b.N)/b.Elapsed().Seconds(), "tok/s")
+			for i, r := range tr.ranks {
+				b.ReportMetric(float64(r.m.dev.(*cuda.Device).MemoryReport().HighWater)/(1<<30), fmt.Sprintf("GiB-held-%d", i))
+			}
+			b.ReportMetric(checkTime(b, tr), "check-ms")
+		})
+	}
+}
+
+// shapeOnDevices loads the random model on a list of devices.
+func shapeOnDevices(b *testing.B, list string) *Model {
+	b.Helper()
+	devices, group, err := open.All(list)
+	if err != nil {
+		b.Skipf("no such devices here: %v", err)
+	}
+	fsys := newShapeFS(b, 32)
+	cfg, err := hfconfig.Read(fsys)
+	require.NoError(b, err)
+	m := &Model{dev: devices[0], cfg: cfg, opts: DefaultLoadOptions()}
+	m.addReplicas(devices[1:], group)
+	require.NoError(b, m.loadAll(context.Background(), fsys))
+	return m
+}
+
+// shapeTrainer has a micro-batch of full documents for each device.
+func shapeTrainer(b *testing.B, m *Model, batch int) (*Trainer, []Example) {
+	b.Helper()
+	o := DefaultOptions()
+	o.Rank, o.Alpha, o.Dropout, o.Epochs = 64, 128, 0, 1000
+	o.BatchSize, o.Accumulation, o.MaxLength, o.Recompute = batch, len(m.all()), 2048, "full"
+	tr, err := NewTrainer(m, o, Dirs{}, Env{})
+	require.NoError(b, err)
+	rng := rand.New(rand.NewPCG(2, 2))
+	data := make([]Example, batch*len(m.all()))
+	for i := range data {
+		for range 2048 {
+			data[i].IDs = append(data[i].IDs, int32(rng.IntN(32000)))
+		}
+	}
+	return tr, data
+}
+
+// checkTime returns the milliseconds of the comparison of replicas.
+func checkTime(b *testing.B, tr *Trainer) float64 {
+	start := time.Now()
+	require.NoError(b, errors.Join(tr.checkReplicas(), tr.sync()))
+	return float64(time.Since(start).Microseconds()) / 1000
+}
