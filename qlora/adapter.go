@@ -108,7 +108,7 @@ func (m *Model) Attach(a *Adapter) error {
 // build uploads an adapter's factors and gates.
 func (m *Model) build(a *Adapter) (*phi3.Tuning, error) {
 	t := &phi3.Tuning{Layers: make([]phi3.LayerTuning, m.cfg.Layers)}
-	used := 0
+	a, used := m.inwardAdapter(a), 0
 	for i := range t.Layers {
 		for _, target := range Targets() {
 			f, ok := a.Factors[LinearName(i, target)]
@@ -116,8 +116,8 @@ func (m *Model) build(a *Adapter) (*phi3.Tuning, error) {
 				continue
 			}
 			used++
-			out, in := m.linearShape(target)
-			if f.Out != out || f.In != in {
+			if !m.fitsLinear(f, target) {
+				out, in := m.linearShape(target)
 				return nil, fmt.Errorf("qlora: adapter for %s is [%d,%d], the model's linear [%d,%d]", LinearName(i, target), f.Out, f.In, out, in)
 			}
 			setPair(&t.Layers[i], target, m.uploadPair(f, site(i, target)))
@@ -127,6 +127,11 @@ func (m *Model) build(a *Adapter) (*phi3.Tuning, error) {
 		return nil, fmt.Errorf("qlora: %d of the adapter's %d linears are not in this model of %d layers", len(a.Factors)-used, len(a.Factors), m.cfg.Layers)
 	}
 	return t, m.attachGates(t, a.Gates)
+}
+
+func (m *Model) fitsLinear(f Factor, target string) bool {
+	out, in := m.linearShape(target)
+	return f.Out == out && f.In == in
 }
 
 // Detach returns the model to its base weights and frees the adapter's memory,

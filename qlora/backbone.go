@@ -178,7 +178,7 @@ const backboneState = "backbone.safetensors"
 // Save returns a snapshot of adapters, moments and the step count.
 func (b *Backbone) Save() (map[string]func(io.Writer) error, error) {
 	tensors, err := b.tr.snapshot()
-	meta := map[string]string{"step": fmt.Sprint(b.step)}
+	meta := map[string]string{"step": fmt.Sprint(b.step), "model": b.m.fingerprint}
 	return map[string]func(io.Writer) error{
 		backboneState: func(w io.Writer) error { return safetensors.Write(w, tensors, meta) },
 	}, err
@@ -198,6 +198,9 @@ func (b *Backbone) Load(open func(name string) (io.ReadCloser, error)) error {
 	r, err := safetensors.NewReader(bytes.NewReader(data), int64(len(data)), safetensors.DefaultLimits())
 	if err != nil {
 		return err
+	}
+	if r.Metadata()["model"] != b.m.fingerprint {
+		return &MismatchError{"base weights"}
 	}
 	if _, err := fmt.Sscan(r.Metadata()["step"], &b.step); err != nil {
 		return fmt.Errorf("qlora: %s: step: %w", backboneState, err)

@@ -10,6 +10,7 @@
 // state.go exact resume, params.go trainable parameters, schedule.go the
 // learning rate, adapter.go and peft.go PEFT's files, merge.go folding an
 // adapter and gates into the weights, memory.go what a training will take,
+// quantreport.go what a weight format costs each linear, smoothing.go less of it,
 // backbone.go the classifier's backbone,
 // tensorboard.go and trainlog.go logs.
 //

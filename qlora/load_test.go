@@ -29,9 +29,15 @@ const (
 // shardedModel writes the miniature as two shards of F32 tensors, after change.
 func shardedModel(t *testing.T, change func(name string, shape []int, v []float32) ([]int, []float32)) string {
 	t.Helper()
+	return shardedCopy(t, peftModel, change)
+}
+
+// shardedCopy is shardedModel of any model.
+func shardedCopy(t *testing.T, model string, change func(name string, shape []int, v []float32) ([]int, []float32)) string {
+	t.Helper()
 	dir := t.TempDir()
-	require.NoError(t, copyPlainFiles(os.DirFS(peftModel), dir))
-	m, err := safetensors.OpenModel(os.DirFS(peftModel))
+	require.NoError(t, copyPlainFiles(os.DirFS(model), dir))
+	m, err := safetensors.OpenModel(os.DirFS(model))
 	require.NoError(t, err)
 	defer m.Close()
 	shards, of := map[string][]safetensors.Tensor{}, map[string]string{}

@@ -63,6 +63,10 @@ type LoadOptions struct {
 	// 2·layers·KV heads·(head size·B) bytes, with B 4, 2 and 1 on the CPU, and for
 	// "int8" 4 more a head: of Phi-3.5-mini 768, 384 and 200 KiB.
 	KVCache string `json:"kv_cache" yaml:"kv_cache"`
+	// Smoothing is the file of a Smoothing for this model, made by Calibrate: less
+	// error of int8 linears where some channels are much larger than others. Empty
+	// is none.
+	Smoothing string `json:"smoothing,omitempty" yaml:"smoothing"`
 	// BlockTokens is how many tokens are scored or prefilled at once, at least 1.
 	BlockTokens int `json:"block_tokens" yaml:"block_tokens"`
 }
@@ -127,7 +131,8 @@ type Model struct {
 	use         *attached
 	held        int // trainers and backbones that have memory on the device
 	env         Env
-	fingerprint string // of the base weights
+	fingerprint string     // of the base weights, and of smoothing if there is one
+	smoothing   *Smoothing // nil for none
 
 	replicas []*Model      // the same weights on the other devices, for a Trainer
 	group    compute.Group // joins the devices, nil for one
@@ -207,8 +212,11 @@ func (m *Model) loadWeights(ctx context.Context, fsys fs.FS) error {
 	if m.fingerprint, err = weightsFingerprint(m.cfg, src); err != nil {
 		return err
 	}
+	if err := m.readSmoothing(); err != nil {
+		return err
+	}
 	f := phi3.Formats{Linear: formats[m.opts.Weights], Embed: formats[m.opts.Embeddings]}
-	m.net, err = phi3.Load(ctx, m.dev, m.cfg, src, f, func(done, total int) {
+	m.net, err = phi3.Load(ctx, m.dev, m.cfg, src, f, m.smoothing.phi3(), func(done, total int) {
 		m.env.progress(Progress{Stage: "load", Done: done, Total: total})
 	})
 	if err != nil {

@@ -62,6 +62,7 @@ func newTrainable(m *Model, o Options) *trainable {
 			for j := range a {
 				a[j] = float32((2*rng.Float64() - 1) * bound)
 			}
+			m.smoothing.inward(i, target, a, nil, o.Rank, 1)
 			t.addPair(i, target, a, out*o.Rank)
 		}
 		if o.SO8T.Enabled {
@@ -152,6 +153,7 @@ func (t *trainable) adapter() (*Adapter, error) {
 			if err := t.download(f.A, p.A, f.B, p.B); err != nil {
 				return nil, err
 			}
+			t.m.smoothing.inward(i, target, f.A, f.B, f.R, -1)
 			a.Factors[LinearName(i, target)] = f
 		}
 		if l.Gate != nil {
@@ -174,6 +176,7 @@ func (t *trainable) download(a []float32, pa compute.Buffer, b []float32, pb com
 
 // load replaces parameter values, for warm starts and tests.
 func (t *trainable) load(a *Adapter) error {
+	a = t.m.inwardAdapter(a)
 	for i, l := range t.tuning.Layers {
 		for k, p := range []*phi3.Pair{l.QKV, l.O, l.GateUp, l.Down} {
 			if p == nil {

@@ -23,7 +23,7 @@ func TestCPUEqualsReference(t *testing.T) {
 	src, err := safetensors.OpenModel(fsys)
 	check(t, err)
 	defer src.Close()
-	c, err := Load(context.Background(), newCPU(t), cfg, src, Formats{}, nil)
+	c, err := Load(context.Background(), newCPU(t), cfg, src, Formats{}, nil, nil)
 	check(t, err)
 	c.Fit(64)
 	wantTune, want := tuned(m)

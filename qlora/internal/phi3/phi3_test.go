@@ -22,7 +22,7 @@ func loadMini(t *testing.T, name string) (*Model, []int32, []float32) {
 	src, err := safetensors.OpenModel(fsys)
 	check(t, err)
 	defer src.Close()
-	m, err := Load(context.Background(), ref.New(), cfg, src, Formats{}, nil)
+	m, err := Load(context.Background(), ref.New(), cfg, src, Formats{}, nil, nil)
 	check(t, err)
 	m.Fit(64)
 	return m, readInts(t, name, "input_ids"), readFloats(t, name, "logits")

@@ -89,10 +89,11 @@ func (l *loader) extra(tied bool) error {
 	return &ExtraError{names}
 }
 
-// Load reads every tensor of the model onto the device. progress, which may be
-// nil, is called with tensors done and in all.
-func Load(ctx context.Context, dev compute.Device, cfg *hfconfig.Config, src *safetensors.Model, f Formats, progress func(done, total int)) (*Model, error) {
-	l := &loader{ctx: ctx, dev: dev, src: src, total: 3 + 6*cfg.Layers, progress: progress, used: map[string]bool{}}
+// Load reads every tensor of the model onto the device, smoothed unless s is nil.
+// progress, which may be nil, is called with tensors done and in all.
+func Load(ctx context.Context, dev compute.Device, cfg *hfconfig.Config, src *safetensors.Model, f Formats, s *Smoothing, progress func(done, total int)) (*Model, error) {
+	l := newLoader(ctx, dev, cfg, src, s)
+	l.total, l.progress = 3+6*cfg.Layers, progress
 	m := &Model{Dev: dev, Config: cfg, format: f.Linear}
 	m.Embed = l.matrix("model.embed_tokens.weight", f.Embed, cfg.VocabSize, cfg.HiddenSize)
 	for i := range cfg.Layers {
@@ -143,8 +144,13 @@ type loader struct {
 	done, total int
 	progress    func(done, total int)
 	used        map[string]bool
+	smooth      map[string]factors
 	raw         sync.Pool // *[]byte of a few rows: garbage of the file's size would double the heap
 	err         error
+}
+
+func newLoader(ctx context.Context, dev compute.Device, cfg *hfconfig.Config, src *safetensors.Model, s *Smoothing) *loader {
+	return &loader{ctx: ctx, dev: dev, src: src, used: map[string]bool{}, smooth: s.factors(cfg.IntermediateSize)}
 }
 
 func (l *loader) layer(cfg *hfconfig.Config, f compute.Format, i int) layer {
@@ -209,9 +215,7 @@ func (l *loader) matrix(name string, f compute.Format, rows, cols int) compute.W
 	if !l.check(name, rows, cols) {
 		return nil
 	}
-	w, err := l.dev.Weight(f, rows, cols, func(first int, dst []float32) error {
-		return l.read(name, first*cols, dst)
-	})
+	w, err := l.dev.Weight(f, rows, cols, l.rows(name, cols))
 	if err != nil {
 		l.err = fmt.Errorf("load %s: %w", name, err)
 		return nil
@@ -220,10 +224,19 @@ func (l *loader) matrix(name string, f compute.Format, rows, cols int) compute.W
 	return w
 }
 
-// read fetches elements from first on and refuses any that is not finite.
+// rows reads a matrix.
+func (l *loader) rows(name string, cols int) compute.RowSource {
+	return func(first int, dst []float32) error { return l.read(name, first*cols, dst) }
+}
+
+// read fetches elements from first on, smooths them and refuses any that is not
+// finite.
 func (l *loader) read(name string, first int, dst []float32) error {
 	if err := l.fetch(name, first, dst); err != nil {
 		return err
+	}
+	if f, ok := l.smooth[name]; ok {
+		f.apply(first, dst)
 	}
 	if i := safetensors.FirstNotFinite(dst); i >= 0 {
 		return &ValueError{Tensor: name, Index: first + i, Value: dst[i]}
