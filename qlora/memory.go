@@ -9,6 +9,7 @@ import (
 	"github.com/borea-go/borea/internal/hfconfig"
 	"github.com/borea-go/borea/qlora/internal/compute"
 	"github.com/borea-go/borea/qlora/internal/compute/cpu"
+	"github.com/borea-go/borea/qlora/internal/compute/open"
 	"github.com/borea-go/borea/qlora/internal/phi3"
 )
 
@@ -76,11 +77,14 @@ func PredictMemory(fsys fs.FS, load LoadOptions, train Options) (MemoryPlan, err
 	n := train.BatchSize * train.MaxLength
 	m.net.NewPass(n, modes[train.Recompute], tr.tuning)
 	p.Activations = count.take()
-	h := m.net.Heads()
-	p.Scratch = cpu.Scratch(runtime.GOMAXPROCS(0), cpu.Shape{
+	h, devices := m.net.Heads(), len(open.Split(load.Device))
+	p.Scratch = cpu.Scratch(max(1, runtime.GOMAXPROCS(0)/devices), cpu.Shape{
 		Tokens: n, Hidden: cfg.HiddenSize, MLP: cfg.IntermediateSize, Vocab: cfg.VocabSize, Heads: h,
 		Rank: train.Rank, Dropout: train.Dropout > 0,
 	})
+	for _, part := range []*int64{&p.Weights, &p.Adapters, &p.Activations, &p.Scratch} {
+		*part *= int64(devices)
+	}
 	p.Snapshot, p.Runtime = tr.snapshotBytes(), runtimeBytes
 	return p, nil
 }

@@ -29,11 +29,19 @@ func TestPredictMemory(t *testing.T) {
 		require.Greater(t, held, plan.Weights+plan.Adapters+plan.Activations, recompute)
 		require.NoError(t, tr.Close())
 	}
+	load := DefaultLoadOptions()
+	one, err := PredictMemory(os.DirFS(peftModel), load, DefaultOptions())
+	require.NoError(t, err)
+	load.Device = "cpu,cpu"
+	two, err := PredictMemory(os.DirFS(peftModel), load, DefaultOptions())
+	require.NoError(t, err)
+	require.Equal(t, []int64{2 * one.Weights, 2 * one.Adapters, 2 * one.Activations, one.Snapshot},
+		[]int64{two.Weights, two.Adapters, two.Activations, two.Snapshot})
+
 	o := DefaultOptions()
 	o.Rank = 0
-	_, err := PredictMemory(os.DirFS(peftModel), DefaultLoadOptions(), o)
+	_, err = PredictMemory(os.DirFS(peftModel), DefaultLoadOptions(), o)
 	require.Error(t, err)
-	load := DefaultLoadOptions()
 	load.Device = "cuda"
 	_, err = PredictMemory(os.DirFS(peftModel), load, DefaultOptions())
 	require.Error(t, err)

@@ -101,6 +101,13 @@ var cacheTypes = map[string]compute.Type{"full": fullCache, "f16": compute.F16, 
 // OnCPU reports whether Device is the CPU, on whichever kernels.
 func (o LoadOptions) OnCPU() bool { return open.IsCPU(o.Device) }
 
+// FirstDevice returns the options with the first of the listed devices alone: all
+// that anything but a Trainer uses.
+func (o LoadOptions) FirstDevice() LoadOptions {
+	o.Device = open.Split(o.Device)[0]
+	return o
+}
+
 // Validate reports the first option outside its range.
 func (o LoadOptions) Validate() error {
 	if _, ok := formats[o.Weights]; !ok {

@@ -54,8 +54,8 @@ type Options struct {
 	// Epochs over the data, unless MaxSteps > 0 ends earlier.
 	Epochs   int `json:"epochs" yaml:"epochs"`
 	MaxSteps int `json:"max_steps" yaml:"max_steps"`
-	// BatchSize is sequences of MaxLength tokens on the device at once; a step
-	// sums Accumulation of them.
+	// BatchSize is sequences of MaxLength tokens on a device at once; a step sums
+	// Accumulation of them, dealt out to the devices where there are several.
 	BatchSize    int `json:"batch_size" yaml:"batch_size"`
 	Accumulation int `json:"accumulation" yaml:"accumulation"`
 	// MaxLength in tokens; longer examples are cut and counted.

@@ -37,7 +37,7 @@ func (p *pipeline) benchmark(ctx context.Context, w *stage.Work) error {
 	baked := filepath.Join(p.dir("bake"), "model")
 	var scores []modelScore
 	for _, c := range []struct{ name, dir, adapter string }{{"base", p.model, ""}, {"tuned", p.model, adapter}, {"baked", baked, ""}} {
-		s, err := p.score(ctx, c.name, c.dir, c.adapter, p.cfg.Load, test)
+		s, err := p.score(ctx, c.name, c.dir, c.adapter, p.cfg.Load.FirstDevice(), test)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -65,7 +65,7 @@ func (p *pipeline) scoreGGUF(ctx context.Context, w *stage.Work, name, source st
 		return modelScore{}, err
 	}
 	defer os.RemoveAll(dir)
-	o := p.cfg.Load
+	o := p.cfg.Load.FirstDevice()
 	o.Weights, o.Embeddings = "f32", "f32"
 	return p.score(ctx, "gguf "+name, dir, "", o, test)
 }

@@ -49,7 +49,7 @@ func parseFlags() flags {
 	flag.StringVar(&f.out, "out", "run", "output folder")
 	flag.StringVar(&f.config, "config", "", "YAML file (default: configs/small.yaml, built in)")
 	flag.StringVar(&f.judge, "classifier-config", "", "YAML file of the judge (default: configs/four_class_small.yaml, built in)")
-	flag.StringVar(&f.device, "device", "", "cpu or cuda; empty takes the configuration's")
+	flag.StringVar(&f.device, "device", "", "cpu or cuda; cuda:0,1 fine-tunes on two; empty takes the configuration's")
 	flag.Uint64Var(&f.seed, "seed", 0, "seed of everything random; 0 takes the configuration's")
 	flag.IntVar(&f.workers, "workers", 0, "processors to use; 0 is all")
 	flag.StringVar(&f.notify, "notify", "bell", "sound at the end: FILE.wav, bell or off")

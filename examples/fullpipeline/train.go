@@ -24,8 +24,9 @@ func (p *pipeline) env() qlora.Env {
 	}}
 }
 
+// load is for everything but fine-tuning, which alone uses several devices.
 func (p *pipeline) load(ctx context.Context, dir string) (*qlora.Model, error) {
-	return qlora.Load(ctx, dir, p.cfg.Load, p.env())
+	return qlora.Load(ctx, dir, p.cfg.Load.FirstDevice(), p.env())
 }
 
 // finetuneReport is the finetune phase's report.
@@ -44,7 +45,7 @@ type ablationResult struct {
 }
 
 func (p *pipeline) finetune(ctx context.Context, w *stage.Work) error {
-	m, err := p.load(ctx, p.model)
+	m, err := qlora.Load(ctx, p.model, p.cfg.Load, p.env())
 	if err != nil {
 		return err
 	}
@@ -175,7 +176,7 @@ func (p *pipeline) bake(ctx context.Context, w *stage.Work) error {
 
 // diverge compares adapter and baked weights where nothing is quantised.
 func (p *pipeline) diverge(ctx context.Context, a *qlora.Adapter, baked string) (qlora.Divergence, error) {
-	o := p.cfg.Load
+	o := p.cfg.Load.FirstDevice()
 	o.Weights = "bf16"
 	tuned, err := qlora.Load(ctx, p.model, o, qlora.Env{})
 	if err != nil {

@@ -45,7 +45,7 @@ func run() error {
 	data := flag.String("data", "", "training samples, JSONL")
 	eval := flag.String("eval", "", "evaluation samples, JSONL")
 	out := flag.String("out", "adapter", "output folder; checkpoints and logs go below it")
-	device := flag.String("device", "", "cpu, or cuda in a program built with that tag (default: the configuration's)")
+	device := flag.String("device", "", "cpu, or cuda in a program built with that tag; cuda:0,1 trains on two (default: the configuration's)")
 	flag.Parse()
 	if *data == "" {
 		return errors.New("-data is required")

@@ -10,8 +10,9 @@
 // anew; testdata/install.sh installs the compiler and the headers that a tagged
 // build needs, on a machine without a GPU too. notes.md holds measurements.
 //
-// All sums have a fixed order and nothing is added atomically: equal work gives
-// equal bits on one model of device.
+// All sums have a fixed order and no real number is added atomically: equal work
+// gives equal bits on one model of device. Group joins several GPUs of one machine;
+// NCCL, loaded when a Group is made, only moves their values, and the sums are ours.
 //
 // A Device belongs to one goroutine at a time. Misuse (a buffer of another type,
 // too short, released, or of another device) is the sticky error that Sync
@@ -19,7 +20,8 @@
 // the next Sync or Download.
 //
 // What it does not do: heads of more than 160 columns; a NF4 absmax is float32
-// and not quantised again; several GPUs; managed memory.
+// and not quantised again; GPUs of several machines; managed
+// memory.
 package cuda
 
 //go:generate go run ./image/compile

@@ -1,4 +1,4 @@
-// Package driver reaches the CUDA driver through gorgonia.org/cu and a small C
+// Package driver reaches the CUDA driver, and NCCL, through gorgonia.org/cu and a small C
 // shim for what cu lacks: launches without allocation, function attributes,
 // asynchronous copies of Go memory, pinned memory, graphs and tensor maps.
 //
@@ -7,6 +7,9 @@
 // entry points that cu links against as jumps through a table, which a
 // constructor fills from libcuda.so.1 when that library is there. Without it
 // Count is 0.
+//
+// NCCL is loaded with dlopen when OpenNCCL is called, and its header is not needed:
+// a program without it runs on one device.
 //
 // A context is made current on whatever thread a call runs on, inside the one C
 // call that uses it, so goroutines need not be locked to threads.
