@@ -1,6 +1,7 @@
-// Package driver reaches the CUDA driver, and NCCL, through gorgonia.org/cu and a small C
+// Package driver reaches the CUDA driver through gorgonia.org/cu and a small C
 // shim for what cu lacks: launches without allocation, function attributes,
-// asynchronous copies of Go memory, pinned memory, graphs and tensor maps.
+// asynchronous copies of Go memory, pinned memory, graphs, tensor maps, and copies
+// between devices through NCCL.
 //
 // Everything here needs the build tag cuda, cgo, linux and amd64. A program
 // built so does not need the driver to start: trampoline_cuda.c defines the
