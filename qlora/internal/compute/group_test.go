@@ -14,7 +14,7 @@ func ranks(t *testing.T, n int) ([]compute.Device, compute.Group) {
 	t.Helper()
 	var devices []compute.Device
 	for range n {
-		d, err := cpu.New(cpu.Options{Workers: 1, Path: "auto"})
+		d, err := cpu.New(cpu.Options{Workers: 1, Path: "auto", InputGrad: "int8"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -52,7 +52,7 @@ func measure(b *testing.B, d *Device, operations float64, f func()) {
 var benchShapes = []struct{ n, in, out int }{{512, 192, 576}, {512, 192, 1536}, {512, 768, 192}, {512, 3072, 9216}, {256, 192, 32064}, {1, 3072, 9216}}
 
 func benchDevice(b *testing.B, path string, workers int) *Device {
-	d, err := New(Options{Workers: workers, Path: path})
+	d, err := New(Options{Workers: workers, Path: path, InputGrad: "int8"})
 	if err != nil {
 		b.Fatal(err)
 	}

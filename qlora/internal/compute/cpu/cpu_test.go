@@ -21,20 +21,24 @@ func opener(t testing.TB, o Options) optest.Open {
 
 func TestOperations(t *testing.T) {
 	for _, path := range Paths() {
-		t.Run(path, func(t *testing.T) { optest.Run(t, opener(t, Options{Workers: 3, Path: path})) })
+		t.Run(path, func(t *testing.T) { optest.Run(t, opener(t, Options{Workers: 3, Path: path, InputGrad: "f32"})) })
 	}
 }
 
 func TestWorkersDoNotChangeBits(t *testing.T) {
 	for _, path := range Paths() {
 		t.Run(path, func(t *testing.T) {
-			optest.Same(t, opener(t, Options{Workers: 1, Path: path}), opener(t, Options{Workers: 5, Path: path}))
+			for _, grad := range []string{"f32", "int8"} {
+				optest.Same(t, opener(t, Options{Workers: 1, Path: path, InputGrad: grad}), opener(t, Options{Workers: 5, Path: path, InputGrad: grad}))
+			}
 		})
 	}
 }
 
 func TestOptions(t *testing.T) {
-	for _, o := range []Options{{Workers: 0, Path: "auto"}, {Workers: 1, Path: "abacus"}, {Workers: 1}} {
+	for _, o := range []Options{
+		{Workers: 0, Path: "auto", InputGrad: "int8"}, {Workers: 1, Path: "abacus", InputGrad: "f32"}, {Workers: 1, InputGrad: "int8"}, {Workers: 1, Path: "auto", InputGrad: "int4"},
+	} {
 		if err := o.Validate(); err == nil {
 			t.Errorf("%+v: valid", o)
 		}
@@ -110,7 +114,7 @@ func TestNaNStaysNaN(t *testing.T) {
 	for _, path := range Paths() {
 		for _, f := range []compute.Format{compute.FormatF32, compute.FormatInt8} {
 			for _, n := range []int{1, 9} {
-				d := opener(t, Options{Workers: 1, Path: path})()
+				d := opener(t, Options{Workers: 1, Path: path, InputGrad: "int8"})()
 				w, err := d.Weight(f, 40, 64, func(first int, dst []float32) error { copy(dst, ramp(len(dst), first)); return nil })
 				if err != nil {
 					t.Fatal(err)

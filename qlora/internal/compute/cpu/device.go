@@ -15,15 +15,25 @@ type Options struct {
 	// Path is the kernel set: "go", "avx2", "avx512", or "auto" for the best one
 	// that the processor has.
 	Path string `json:"path" yaml:"path"`
+	// InputGrad is how FormatInt8 carries a gradient to its input: "int8" (the
+	// gradient requantised a token, with stochastic rounding while training, so
+	// that the product is int8 as well) or "f32" (exact weights). The other
+	// formats are exact always.
+	InputGrad string `json:"input_grad" yaml:"input_grad"`
 }
 
 // DefaultOptions uses every processor that Go may use, and the best path.
-func DefaultOptions() Options { return Options{Workers: runtime.GOMAXPROCS(0), Path: "auto"} }
+func DefaultOptions() Options {
+	return Options{Workers: runtime.GOMAXPROCS(0), Path: "auto", InputGrad: "int8"}
+}
 
 // Validate reports what is wrong with o.
 func (o Options) Validate() error {
 	if o.Workers < 1 {
 		return fmt.Errorf("cpu: workers is %d, must be at least 1", o.Workers)
+	}
+	if o.InputGrad != "int8" && o.InputGrad != "f32" {
+		return fmt.Errorf("cpu: input_grad is %q, must be \"int8\" or \"f32\": %w", o.InputGrad, compute.ErrUnsupported)
 	}
 	_, err := choose(o.Path)
 	return err
@@ -38,6 +48,7 @@ type Device struct {
 	err     error
 	scratch scratch
 	moments [2]*codebook // signed, unsigned
+	intGrad bool         // see Options.InputGrad
 	closed  bool
 }
 
@@ -54,7 +65,7 @@ func New(o Options) (*Device, error) {
 	}
 	mem := newPages()
 	d := &Device{kern: k, pages: mem, pool: newPool(o.Workers, mem), arena: arena{pages: mem}, scratch: scratch{pages: mem},
-		moments: [2]*codebook{newCodebook(true), newCodebook(false)}}
+		moments: [2]*codebook{newCodebook(true), newCodebook(false)}, intGrad: o.InputGrad == "int8"}
 	mem.watch(d)
 	return d, nil
 }

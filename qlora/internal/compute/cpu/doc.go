@@ -7,7 +7,8 @@
 // Its left operand is read where it lies, unless its rows would fall on one set
 // of the cache. FormatInt8 multiplies int8 codes into exact int32 sums instead;
 // every path gives the same bits there. Its weights are stored in the panels that
-// micro-kernels read. Of the others, up to four tokens read the weight as it lies,
+// micro-kernels read, and it carries gradients to its input as codes too (see
+// Options.InputGrad). Of the others, up to four tokens read the weight as it lies,
 // four rows at a time. A Cache may be F16, or I8, whose numbers are off by
 // absmax/254 of their token and head at most.
 //

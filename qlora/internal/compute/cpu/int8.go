@@ -43,7 +43,8 @@ type intProduct struct {
 	a               []uint8 // m rows of 4·words, and room for a tile more
 	right           intRight
 	start           []int32 // of right's lanes
-	s, scale        []float32
+	s               []float32
+	scale           []float32 // nil: all 1
 	y               []float32
 	add             bool
 }
@@ -67,10 +68,7 @@ func (d *Device) baseInt8(y []float32, x activation, w *weight, n int, add bool)
 // 128 added if they want it, and room for the rows of a tile behind them.
 func (d *Device) leftCodes(q []int8, cols, n int) []uint8 {
 	k, ld := d.kern.ints, roundUp(cols, 4)
-	dst, mask := d.scratch.raised((n+k.mr)*ld), byte(0)
-	if k.offset {
-		mask = 0x80
-	}
+	dst, mask := d.scratch.raised((n+k.mr)*ld), k.mask()
 	d.pool.rows(n, cols/4, func(_ *worker, lo, hi int) {
 		if ld == cols {
 			d.kern.raise(dst[lo*ld:hi*ld], q[lo*ld:hi*ld], mask)
@@ -81,6 +79,14 @@ func (d *Device) leftCodes(q []int8, cols, n int) []uint8 {
 		}
 	})
 	return dst
+}
+
+// mask is the bits of left codes that are turned: adding 128 turns the highest.
+func (k *intKernels) mask() byte {
+	if k.offset {
+		return 0x80
+	}
+	return 0
 }
 
 // raiseGo writes codes with the bits of mask turned.
@@ -125,13 +131,16 @@ func (p *intProduct) block(k *intKernels, w *worker, row, col span) {
 	if p.words > depthBlock {
 		acc = w.scratch.ints(roundUp(col.n, panelLanes) * high)
 	}
-	t := &w.tile
+	t, unit := &w.tile, &w.unit
 	*t = intTile{lda: 4 * p.words, ldy: 4 * p.lanes, add: p.add}
 	for w0 := 0; w0 < p.words; w0 += depthBlock {
 		t.words = min(depthBlock, p.words-w0)
 		for j := 0; j < col.n; j += panelLanes {
 			lane := col.at + j
-			t.b, t.scale, t.lanes = p.right(w, lane, w0, t.words), &p.scale[lane], min(panelLanes, col.n-j)
+			t.b, t.lanes = p.right(w, lane, w0, t.words), min(panelLanes, col.n-j)
+			if t.scale = &unit[0]; p.scale != nil {
+				t.scale = &p.scale[lane]
+			}
 			sums := acc[min(j*high, len(acc)):]
 			p.column(k, t, row, lane, w0, sums)
 		}

@@ -4,6 +4,7 @@ package cpu
 
 import (
 	"math"
+	"unsafe"
 
 	"github.com/borea-go/borea/internal/cpuid"
 )
@@ -99,6 +100,32 @@ func scaleSums256(y []float32, acc []int32, s float32, scale []float32, add bool
 	scaleSumsGo(y[n:], acc[n:], s, scale[n:], add)
 }
 
+// codes256 replaces the loops over codes.
+func codes256(k *kernels) {
+	k.raise, k.turn = raiseCodes256, turnCodes256
+	k.foldMax = func(x, scale []float32) (top uint32) {
+		n := len(x) &^ 7
+		if n > 0 {
+			_ = scale[:n]
+			top = foldMax256(&x[0], &scale[0], n/8)
+		}
+		return max(top, foldMaxGo(x[n:], scale[n:]))
+	}
+	k.foldRound = func(q []int8, x, scale []float32, inv float32, random []uint32, skip int) {
+		n := len(x) &^ 7
+		if n > 0 {
+			_, _ = q[:n], scale[:n]
+			var halves *uint16
+			if random != nil {
+				_ = random[(skip+n-1)/2]
+				halves = &unsafe.Slice((*uint16)(unsafe.Pointer(&random[0])), skip+n)[skip]
+			}
+			foldRound256(&q[0], &x[0], &scale[0], n/8, inv, halves)
+		}
+		foldRoundGo(q[n:], x[n:], scale[n:], inv, random, skip+n)
+	}
+}
+
 // raiseCodes256 is raiseGo.
 func raiseCodes256(dst []uint8, q []int8, mask byte) {
 	n := len(q) &^ 31
@@ -134,6 +161,12 @@ func itile2x16(sums, from *int32, fromStep int, a *uint8, lda int, b *int8, word
 
 //go:noescape
 func raise256(dst *uint8, q *int8, blocks int, mask uint32)
+
+//go:noescape
+func foldMax256(x, scale *float32, n int) uint32
+
+//go:noescape
+func foldRound256(q *int8, x, scale *float32, n int, inv float32, random *uint16)
 
 //go:noescape
 func turn256(dst, src *int8, words int)

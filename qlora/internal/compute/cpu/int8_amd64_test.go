@@ -9,13 +9,13 @@ import (
 	"github.com/borea-go/borea/qlora/internal/compute"
 )
 
-// TestInt8PathsGiveEqualBits runs one product with each int8 kernel and with
-// plain dot products.
+// TestInt8PathsGiveEqualBits runs one product and its gradients, rounded to
+// nearest and at random, with each int8 kernel and the portable one.
 func TestInt8PathsGiveEqualBits(t *testing.T) {
 	for _, s := range []struct{ n, in, out int }{{5, 64, 33}, {70, 4100, 65}, {40, 100, 300}, {3, 252, 9}, {9, 30, 7}, {1, 3, 5}, {2, 64, 4}, {4, 131, 6}, {1, 200, 3}, {1, 320, 10}} {
 		var want []float32
 		for _, ints := range append([]intKernels{{}}, integers()...) {
-			d, err := New(Options{Workers: 2, Path: "auto"})
+			d, err := New(Options{Workers: 2, Path: "auto", InputGrad: "int8"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -45,8 +45,16 @@ func int8Product(t *testing.T, d *Device, n, in, out int) []float32 {
 	d.Upload(x, ramp(n*in, 9))
 	d.Linear(y, nil, compute.Activation{X: x}, w, nil, nil, n, compute.Random{})
 	d.Linear(y, y, compute.Activation{X: x}, w, nil, nil, n, compute.Random{})
-	got := make([]float32, n*out)
-	if err := d.Download(got, y); err != nil {
+	live := d.Alloc(compute.I32, 4)
+	d.Upload(live, []int32{1, 2, 3, 4})
+	got := make([]float32, n*out+2*n*in)
+	for i, random := range []compute.Random{{}, {State: live}} {
+		d.LinearBackward(x, y, compute.Activation{}, w, nil, compute.AdapterGrad{}, nil, n, random)
+		if err := d.Download(got[n*out+i*n*in:][:n*in], x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Download(got[:n*out], y); err != nil {
 		t.Fatal(err)
 	}
 	return got

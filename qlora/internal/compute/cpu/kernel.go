@@ -33,12 +33,15 @@ type kernels struct {
 	widenCodes func(dst []float32, src []int8)
 
 	philox func(dst []float32, s *stream, site, first uint32)
+	words  func(dst []uint32, s *stream, site, first uint32) // as they are
 	keep   func(dst, src, u []float32, p, factor float32, add bool)
 
 	quantise  func(q []int8, x []float32) (scale float32)
 	scaleSums func(y []float32, acc []int32, s float32, scale []float32, add bool)
 	raise     func(dst []uint8, q []int8, mask byte)
 	turn      func(dst, src []int8)
+	foldMax   func(x, scale []float32) uint32
+	foldRound func(q []int8, x, scale []float32, inv float32, random []uint32, skip int)
 	ints      *intKernels
 
 	// ceiling runs independent multiply-adds in registers and returns how many
@@ -65,7 +68,8 @@ func goKernels() kernels {
 		expSum: expSumGo, max: maxGo, swiglu: swigluGo, swigluBack: swigluBackGo,
 		dot: dot32Go, dotBF16: dotBF16Go, dotI8: dotI8Go, axpy: axpyGo, scale: scaleGo,
 		widen: widenGo, narrow: narrowGo, widenCodes: widenCodesGo, philox: philoxGo, keep: keepGo, quantise: quantiseGo, scaleSums: scaleSumsGo,
-		raise: raiseGo, turn: turnGo, ints: &intKernels{name: "go", mr: 4, tile: tileInt8Go},
+		raise: raiseGo, turn: turnGo, words: wordsGo, foldMax: foldMaxGo, foldRound: foldRoundGo,
+		ints: &intKernels{name: "go", mr: 4, tile: tileInt8Go},
 	}
 	byRow(&k)
 	return k

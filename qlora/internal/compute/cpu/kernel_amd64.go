@@ -26,7 +26,8 @@ func avx2Kernels() kernels {
 	}
 	vectors256(&k)
 	byRow(&k)
-	k.quantise, k.raise, k.turn = quantise256, raiseCodes256, turnCodes256
+	k.quantise = quantise256
+	codes256(&k)
 	for _, i := range integers() {
 		if i.mr == k.mr {
 			k.ints = &i
@@ -48,7 +49,8 @@ func avx512Kernels() kernels {
 	vectors512(&k)
 	k.ints = &integers()[0]
 	k.philox, k.keep, k.quantise = uniforms512, keepDropped512, quantise512
-	k.raise, k.turn, k.scaleSums = raiseCodes256, turnCodes256, scaleSums512
+	k.words, k.scaleSums = words512, scaleSums512
+	codes256(&k)
 	k.ceiling = func(rounds int) int { fma512(rounds); return rounds * 28 * 32 }
 	return k
 }

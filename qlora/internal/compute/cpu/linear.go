@@ -155,7 +155,14 @@ func (d *Device) LinearBackward(dx, dy compute.Buffer, x compute.Activation, w c
 	}
 	down := product{m: n, n: wt.cols, k: wt.rows, a: byLane(gout, wt.rows), b: wt.depth(), c: gin, ldc: wt.cols, alpha: 1}
 	left := d.leftOf(down)
-	if gin != nil {
+	switch {
+	case gin != nil && wt.codes != nil && d.intGrad:
+		var site uint32
+		if p != nil {
+			site = p.site
+		}
+		d.requantised(gin, gout, wt.codes, n, key, site)
+	case gin != nil:
 		d.multiplyLeft(down, left)
 	}
 	if p != nil {

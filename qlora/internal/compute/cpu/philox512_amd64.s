@@ -48,14 +48,15 @@ GLOBL philoxc<>(SB), RODATA|NOPTR, $16
 	VMOVDQA32 Z3, Z2;  \
 	VMOVDQA32 Z4, Z3
 
-#define UNIFORM(z, off) \
-	VPSRLD    $8, z, z;    \
-	VCVTDQ2PS z, z;        \
-	VMULPS    Z22, z, z;   \
-	VMOVUPS   z, off(DI)
+#define UNIFORM(z) \
+	VPSRLD    $8, z, z; \
+	VCVTDQ2PS z, z;     \
+	VMULPS    Z22, z, z
 
-// func philox512(dst *float32, groups int, keys *[20]uint32, counter, step0, step1, site uint32)
-TEXT ·philox512(SB), NOSPLIT, $0-40
+// func philox512(dst unsafe.Pointer, groups int, keys *[20]uint32, counter, step0, step1, site uint32, raw bool)
+// dst gets uniform numbers, or with raw the words themselves.
+TEXT ·philox512(SB), NOSPLIT, $0-41
+	MOVBLZX raw+40(FP), R9
 	MOVQ dst+0(FP), DI
 	MOVQ groups+8(FP), CX
 	MOVQ keys+16(FP), R8
@@ -94,10 +95,18 @@ loop:
 	VPUNPCKHQDQ Z6, Z4, Z1
 	VPUNPCKLQDQ Z7, Z5, Z2
 	VPUNPCKHQDQ Z7, Z5, Z3
-	UNIFORM(Z0, 0)
-	UNIFORM(Z1, 64)
-	UNIFORM(Z2, 128)
-	UNIFORM(Z3, 192)
+	TESTL R9, R9
+	JNE   raw
+	UNIFORM(Z0)
+	UNIFORM(Z1)
+	UNIFORM(Z2)
+	UNIFORM(Z3)
+
+raw:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	VMOVUPS Z2, 128(DI)
+	VMOVUPS Z3, 192(DI)
 	VPADDD Z23, Z10, Z10
 	ADDQ   $256, DI
 	DECQ   CX

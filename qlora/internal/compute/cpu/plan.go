@@ -19,6 +19,7 @@ func Scratch(workers int, s Shape) int64 {
 	chunk := min(n, lossRows)
 	floats := roundUp(widest, k.mr)*roundUp(n, k.mr) + // a gradient packed for that of B
 		n*(s.Rank+s.Heads.H) +
+		(n+k.ints.mr)*(widest+panelLanes)/4 + // left codes
 		chunk*(s.Vocab+s.Hidden) +
 		max(minTasks*chunk*min(s.Hidden, rightBlock), minTasks*min(n, leftBlock)*min(s.Rank, rightBlock))
 	if s.Dropout {
@@ -26,7 +27,7 @@ func Scratch(workers int, s Shape) int64 {
 	}
 	floats += attentionScratch(k, s)
 	// Of each worker: a packed right panel, sums of a block, tiles of attention.
-	each := (rightBlock+k.nr)*depthBlock + (leftBlock+k.mr)*(rightBlock+k.nr) +
+	each := (rightBlock+k.nr)*depthBlock + (leftBlock+k.ints.mr)*(rightBlock+panelLanes) + depthBlock*panelLanes +
 		4*56*keyBlock + 2*56*s.Heads.D + widest
 	return 4 * int64(floats+workers*each)
 }

@@ -12,13 +12,17 @@ type pool struct{ workers []*worker }
 // worker owns scratch memory that survives between operations.
 type worker struct {
 	scratch scratch
-	tile    intTile // where micro-kernels find their arguments
+	tile    intTile             // where micro-kernels find their arguments
+	unit    [panelLanes]float32 // ones
 }
 
 func newPool(n int, mem *pages) pool {
 	p := pool{workers: make([]*worker, n)}
 	for i := range p.workers {
 		p.workers[i] = &worker{scratch: scratch{pages: mem}}
+		for l := range p.workers[i].unit {
+			p.workers[i].unit[l] = 1
+		}
 	}
 	return p
 }

@@ -52,6 +52,79 @@ roundloop:
 	VZEROUPPER
 	RET
 
+// func foldMax256(x, scale *float32, n int) uint32: that of x·scale.
+TEXT ·foldMax256(SB), NOSPLIT, $0-28
+	MOVQ x+0(FP), SI
+	MOVQ scale+8(FP), R8
+	MOVQ n+16(FP), CX
+	VPBROADCASTD magnitude256<>(SB), Y9
+	VPXOR Y0, Y0, Y0
+
+foldmaxloop:
+	VMOVUPS (SI), Y1
+	VMULPS  (R8), Y1, Y1
+	VPAND   Y1, Y9, Y1
+	VPMAXUD Y1, Y0, Y0
+	ADDQ    $32, SI
+	ADDQ    $32, R8
+	DECQ    CX
+	JNE     foldmaxloop
+	VEXTRACTI128 $1, Y0, X1
+	VPMAXUD X1, X0, X0
+	VPSHUFD $0x4e, X0, X1
+	VPMAXUD X1, X0, X0
+	VPSHUFD $0xb1, X0, X1
+	VPMAXUD X1, X0, X0
+	VMOVD   X0, AX
+	MOVL    AX, ret+24(FP)
+	VZEROUPPER
+	RET
+
+DATA fraction256<>+0(SB)/4, $0x3f000000 // 0.5
+DATA fraction256<>+4(SB)/4, $0x37800000 // 2^-16
+GLOBL fraction256<>(SB), RODATA|NOPTR, $8
+
+// func foldRound256(q *int8, x, scale *float32, n int, inv float32, random *uint16):
+// q = x·scale·inv, rounded to nearest, or with random up where the fraction
+// reaches 1 with (random+0.5)/65536 added.
+TEXT ·foldRound256(SB), NOSPLIT, $0-48
+	MOVQ q+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ scale+16(FP), R8
+	MOVQ n+24(FP), CX
+	VBROADCASTSS inv+32(FP), Y0
+	MOVQ random+40(FP), DX
+	VBROADCASTSS fraction256<>+0(SB), Y8
+	VBROADCASTSS fraction256<>+4(SB), Y9
+
+foldloop:
+	VMOVUPS (SI), Y1
+	VMULPS  (R8), Y1, Y1
+	VMULPS  Y0, Y1, Y1
+	TESTQ   DX, DX
+	JEQ     foldnear
+	VPMOVZXWD (DX), Y2
+	VCVTDQ2PS Y2, Y2
+	VADDPS    Y8, Y2, Y2
+	VMULPS    Y9, Y2, Y2
+	VADDPS    Y2, Y1, Y1
+	VROUNDPS  $9, Y1, Y1
+	ADDQ      $16, DX
+
+foldnear:
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $1, Y1, X2
+	VPACKSSDW    X2, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VMOVQ        X1, (DI)
+	ADDQ         $32, SI
+	ADDQ         $32, R8
+	ADDQ         $8, DI
+	DECQ         CX
+	JNE          foldloop
+	VZEROUPPER
+	RET
+
 // func raise256(dst *uint8, q *int8, blocks int, mask uint32): blocks of 32 codes,
 // the bits of mask turned.
 TEXT ·raise256(SB), NOSPLIT, $0-28

@@ -9,10 +9,24 @@ type stream struct{ key, step [2]uint32 }
 // each; len(dst) is a multiple of 64.
 func philoxGo(dst []float32, s *stream, site, first uint32) {
 	for i := 0; i < len(dst); i += 4 {
-		w := compute.Philox([4]uint32{first + uint32(i/4), s.step[0], s.step[1], site}, s.key)
+		w := s.words(site, first+uint32(i/4))
 		for j, v := range w {
 			dst[i+j] = compute.Uniform(v)
 		}
+	}
+}
+
+// words is the random words of one counter.
+func (s *stream) words(site, counter uint32) [4]uint32 {
+	return compute.Philox([4]uint32{counter, s.step[0], s.step[1], site}, s.key)
+}
+
+// wordsGo fills dst with the words of counters from first on; len(dst) is a
+// multiple of 64.
+func wordsGo(dst []uint32, s *stream, site, first uint32) {
+	for i := 0; i < len(dst); i += 4 {
+		w := s.words(site, first+uint32(i/4))
+		copy(dst[i:], w[:])
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -24,7 +23,7 @@ func TestServe(t *testing.T) {
 	if os.Getenv("BOREA_GEMM") == "" {
 		t.Skip("set by testdata/gemm.py")
 	}
-	d, err := New(Options{Workers: runtime.GOMAXPROCS(0), Path: "auto"})
+	d, err := New(DefaultOptions())
 	if err != nil {
 		t.Fatal(err)
 	}
