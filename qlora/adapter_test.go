@@ -1,10 +1,12 @@
 package qlora
 
 import (
+	"bytes"
 	"context"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -117,6 +119,16 @@ func TestMergeEqualsAdapter(t *testing.T) {
 	dst := filepath.Join(t.TempDir(), "merged")
 	rep, err := Merge(context.Background(), os.DirFS(src), a, dst, Env{})
 	require.NoError(t, err)
+	alone := filepath.Join(t.TempDir(), "alone")
+	processors := runtime.GOMAXPROCS(1)
+	_, err = Merge(context.Background(), os.DirFS(src), a, alone, Env{})
+	runtime.GOMAXPROCS(processors + 2)
+	require.NoError(t, err)
+	again := filepath.Join(t.TempDir(), "again")
+	_, err = Merge(context.Background(), os.DirFS(src), a, again, Env{})
+	runtime.GOMAXPROCS(processors)
+	require.NoError(t, err)
+	requireSameFile(t, filepath.Join(alone, "model.safetensors"), filepath.Join(again, "model.safetensors"))
 	require.Equal(t, 8, rep.Merged)
 	require.Equal(t, 2, rep.Baked)
 	o := loadOptions()
@@ -166,4 +178,13 @@ func TestDetachFreesMemory(t *testing.T) {
 		require.Equal(t, mark, m.dev.Mark())
 		m.dev.Release(mark)
 	}
+}
+
+func requireSameFile(t *testing.T, a, b string) {
+	t.Helper()
+	x, err := os.ReadFile(a)
+	require.NoError(t, err)
+	y, err := os.ReadFile(b)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(x, y), "%s and %s differ", a, b)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/borea-go/borea/checkpoint/safetensors"
 	"github.com/borea-go/borea/internal/atomicfile"
 	"github.com/borea-go/borea/internal/hfconfig"
+	"github.com/borea-go/borea/internal/rewrite"
 	"github.com/borea-go/borea/so8t"
 )
 
@@ -31,7 +31,7 @@ type MergeReport struct {
 // Merge writes a model directory whose weights are those of src with the adapter
 // folded in: W + s·BA, and for an o_proj with a gate (W + s·BA)·Q. It reads the
 // original weights, works in float64, rounds once to the tensor's own type, and
-// holds a few rows at a time. Shards, tokenizer and configuration files keep their names.
+// holds a few rows a processor at a time; the bytes do not depend on their number. Shards, tokenizer and configuration files keep their names.
 func Merge(ctx context.Context, src fs.FS, a *Adapter, dst string, env Env) (MergeReport, error) {
 	model, err := safetensors.OpenModel(src)
 	if err != nil {
@@ -86,6 +86,10 @@ func (g *merger) checkNames(cfg *hfconfig.Config) error {
 		if len(theta) != want {
 			return fmt.Errorf("qlora: gate of layer %d has %d angles, o_proj's input takes %d", i, len(theta), want)
 		}
+		info, _ := g.src.Info(LinearName(i, OProj) + ".weight")
+		if len(info.Shape) != 2 || info.Shape[1] != cfg.Heads*cfg.HeadDim {
+			return &missingLinear{LinearName(i, OProj)}
+		}
 	}
 	return nil
 }
@@ -133,7 +137,7 @@ func (g *merger) tensor(info safetensors.Info) safetensors.Tensor {
 		if !merged && gate == nil {
 			return g.copy(info, w)
 		}
-		return g.change(info, f, gate, w)
+		return g.change(newRowMerger(info, f, gate), w)
 	}}
 }
 
@@ -157,72 +161,16 @@ func (g *merger) copy(info safetensors.Info, w io.Writer) error {
 	return err
 }
 
-// mergeRows is how many rows are in memory at once.
-const mergeRows = 64
-
-func (g *merger) change(info safetensors.Info, f Factor, gate []float64, w io.Writer) error {
-	g.rep.DType = string(info.DType)
-	if f.R > 0 {
+func (g *merger) change(m *rowMerger, w io.Writer) error {
+	g.rep.DType = string(m.info.DType)
+	if m.f.R > 0 {
 		g.rep.Merged++
 	}
-	if gate != nil {
+	if m.gate != nil {
 		g.rep.Baked++
 	}
-	// Rounding to odd makes the later rounding to bf16 the only one that counts.
-	round := func(v float64) float32 { return float32(v) }
-	if info.DType == "BF16" {
-		round = safetensors.RoundToOdd
-	}
-	rows, cols := info.Shape[0], info.Shape[1]
-	buf := make([]float32, mergeRows*cols)
-	acc := make([]float64, cols)
-	for r := 0; r < rows; r += mergeRows {
-		chunk := buf[:min(mergeRows, rows-r)*cols]
-		if err := g.src.ReadFloat32(info.Name, r*cols, chunk); err != nil {
-			return err
-		}
-		for i := range len(chunk) / cols {
-			g.changeRow(chunk[i*cols:(i+1)*cols], acc, f, r+i, gate, round)
-		}
-		if err := writeValues(w, info.DType, chunk); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// changeRow computes (w + s·b A) Q for one row in float64.
-func (g *merger) changeRow(row []float32, acc []float64, f Factor, r int, gate []float64, round func(float64) float32) {
-	for k, v := range row {
-		acc[k] = float64(v)
-	}
-	for j := range f.R {
-		s := f.Scale * float64(f.B[r*f.R+j])
-		a := f.A[j*f.In : (j+1)*f.In]
-		for k, v := range a {
-			acc[k] += s * float64(v)
-		}
-	}
-	if gate != nil {
-		so8t.BakeRow(acc, gate)
-	}
-	for k, v := range acc {
-		g.rep.MaxDelta = max(g.rep.MaxDelta, math.Abs(v-float64(row[k])))
-		row[k] = round(v)
-	}
-}
-
-func writeValues(w io.Writer, t safetensors.DType, v []float32) error {
-	var ten safetensors.Tensor
-	switch t {
-	case "BF16":
-		ten = safetensors.BF16Tensor("", []int{len(v)}, v)
-	case "F32":
-		ten = safetensors.F32Tensor("", []int{len(v)}, v)
-	default:
-		return fmt.Errorf("qlora: merging into %s is not supported, only BF16 and F32", t)
-	}
-	return ten.Data(w)
+	read := func(first int, dst []float32) error { return g.src.ReadFloat32(m.info.Name, first, dst) }
+	return rewrite.Rows(w, m.info, read, m.change, func(delta float64) { g.rep.MaxDelta = max(g.rep.MaxDelta, delta) })
 }
 
 // copyPlainFiles copies every file but the weights and writes the configuration

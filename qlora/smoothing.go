@@ -68,11 +68,14 @@ func Calibrate(ctx context.Context, fsys fs.FS, opts LoadOptions, seqs [][]int32
 	return s, err
 }
 
+// surveyRows is how many rows of a weight are in memory at once.
+const surveyRows = 64
+
 // columnRMS reads the weight of p, some rows at a time.
 func columnRMS(p phi3.Probe) ([]float64, error) {
-	sum, rows := make([]float64, p.In), make([]float32, mergeRows*p.In)
-	for first := 0; first < p.Out; first += mergeRows {
-		part := rows[:min(mergeRows, p.Out-first)*p.In]
+	sum, rows := make([]float64, p.In), make([]float32, surveyRows*p.In)
+	for first := 0; first < p.Out; first += surveyRows {
+		part := rows[:min(surveyRows, p.Out-first)*p.In]
 		if err := p.Rows(first, part); err != nil {
 			return nil, err
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/borea-go/borea/checkpoint/safetensors"
 	"github.com/borea-go/borea/internal/atomicfile"
+	"github.com/borea-go/borea/internal/rewrite"
 )
 
 // MaxOrthogonality is the largest |RᵀR - I| that Bake accepts.
@@ -53,7 +54,8 @@ func (e *GateError) Error() string { return fmt.Sprintf("so8t: bake %s: %s", e.T
 // rounded once to its own type (F32, F16 or BF16); every other tensor is copied
 // byte for byte. Shards keep their names, order of tensors and metadata;
 // configuration and tokenizer files are copied, config.json last, so that a
-// half-made directory does not load. A few rows are in memory at a time.
+// half-made directory does not load. A few rows a processor are in memory at a time;
+// the bytes do not depend on their number.
 //
 // The gates must be as many as the model's o_proj. On an error nothing is said
 // about files already put; BakeDir's are whole ones.
@@ -172,8 +174,8 @@ func (b *baker) tensor(r *safetensors.Reader, info safetensors.Info, w io.Writer
 	return nil
 }
 
-// bakeRows is how many rows are in memory at once.
-const bakeRows = 64
+// moved is how far some rows moved and were rounded.
+type moved struct{ delta, rounded float64 }
 
 func (b *baker) change(r *safetensors.Reader, info safetensors.Info, layer int, w io.Writer) error {
 	rotations := Rotations(b.gates.Layers[layer])
@@ -181,37 +183,35 @@ func (b *baker) change(r *safetensors.Reader, info safetensors.Info, layer int, 
 	if err != nil {
 		return err
 	}
-	rows, cols := info.Shape[0], info.Shape[1]
-	buf, acc := make([]float32, bakeRows*cols), make([]float64, cols)
-	for first := 0; first < rows; first += bakeRows {
-		chunk := buf[:min(bakeRows, rows-first)*cols]
-		if err := r.ReadFloat32(info.Name, first*cols, chunk); err != nil {
-			return err
+	cols := info.Shape[1]
+	read := func(first int, dst []float32) error { return r.ReadFloat32(info.Name, first, dst) }
+	return rewrite.Rows(w, info, read, func(first int, rows []float32) (moved, error) {
+		if at := safetensors.FirstNotFinite(rows); at >= 0 {
+			return moved{}, &GateError{info.Name, fmt.Sprintf("element %d is %g; the file is damaged or its training diverged", first*cols+at, rows[at])}
 		}
-		if at := safetensors.FirstNotFinite(chunk); at >= 0 {
-			return &GateError{info.Name, fmt.Sprintf("element %d is %g; the file is damaged or its training diverged", first*cols+at, chunk[at])}
-		}
-		for at := 0; at < len(chunk); at += cols {
-			b.row(chunk[at:at+cols], acc, rotations, layer, round)
-		}
-		if err := encode(info, chunk).Data(w); err != nil {
-			return err
-		}
-	}
-	return nil
+		return bakeChunk(rows, cols, rotations, round), nil
+	}, func(m moved) {
+		b.rep.MaxDelta[layer] = max(b.rep.MaxDelta[layer], m.delta)
+		b.rep.MaxRounded[layer] = max(b.rep.MaxRounded[layer], m.rounded)
+	})
 }
 
-// row bakes one row in float64 and notes how far it moved and was rounded.
-func (b *baker) row(w []float32, acc, rotations []float64, layer int, round rounding) {
-	for k, v := range w {
-		acc[k] = float64(v)
+// bakeChunk bakes whole rows in float64.
+func bakeChunk(rows []float32, cols int, rotations []float64, round rounding) (m moved) {
+	acc := make([]float64, cols)
+	for at := 0; at < len(rows); at += cols {
+		w := rows[at : at+cols]
+		for k, v := range w {
+			acc[k] = float64(v)
+		}
+		BakeRow(acc, rotations)
+		for k, v := range acc {
+			m.delta = max(m.delta, math.Abs(v-float64(w[k])))
+			w[k] = round.nearest(v)
+			m.rounded = max(m.rounded, math.Abs(v-float64(round.stored(w[k]))))
+		}
 	}
-	BakeRow(acc, rotations)
-	for k, v := range acc {
-		b.rep.MaxDelta[layer] = max(b.rep.MaxDelta[layer], math.Abs(v-float64(w[k])))
-		w[k] = round.nearest(v)
-		b.rep.MaxRounded[layer] = max(b.rep.MaxRounded[layer], math.Abs(v-float64(round.stored(w[k]))))
-	}
+	return m
 }
 
 // rounding says how a type is stored: nearest gives the float32 that encode turns
@@ -231,16 +231,6 @@ func roundingOf(t safetensors.DType) (rounding, error) {
 		return rounding{safetensors.RoundToOdd, func(v float32) float32 { return safetensors.FromF16(safetensors.F16(v)) }}, nil
 	}
 	return rounding{}, fmt.Errorf("is %s, want F32, F16 or BF16", t)
-}
-
-func encode(info safetensors.Info, v []float32) safetensors.Tensor {
-	switch info.DType {
-	case "BF16":
-		return safetensors.BF16Tensor(info.Name, info.Shape, v)
-	case "F16":
-		return safetensors.F16Tensor(info.Name, info.Shape, v)
-	}
-	return safetensors.F32Tensor(info.Name, info.Shape, v)
 }
 
 // plainFiles copies what a loader needs besides weights.
