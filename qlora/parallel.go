@@ -104,13 +104,16 @@ type rank struct {
 
 	random, hyper, acc, petCoef, petLoss compute.Buffer
 
+	repeats *recorder
+	copying compute.Snapshot // begun since the last step, else nil
+
 	mark int // of the device memory before this rank's
 }
 
 func newRank(m *Model, opts Options) *rank {
 	m.net.Fit(opts.MaxLength)
 	d := m.dev
-	r := &rank{m: m, mark: d.Mark(), tr: newTrainable(m, opts)}
+	r := &rank{m: m, mark: d.Mark(), tr: newTrainable(m, opts), repeats: newRecorder(d)}
 	r.pass = m.net.NewPass(opts.BatchSize*opts.MaxLength, modes[opts.Recompute], r.tr.tuning)
 	r.pass.NEFTune = float32(opts.NEFTune)
 	r.random, r.hyper = d.Alloc(compute.I32, 4), d.Alloc(compute.F32, compute.HyperCount)
@@ -159,7 +162,7 @@ func (t *Trainer) gradients(micro []*phi3.Batch) (float64, error) {
 func (t *Trainer) update() (norm, pet float64, err error) {
 	norms, pets := make([]float64, len(t.ranks)), make([]float32, len(t.ranks))
 	err = t.each(func(i int, r *rank) (err error) {
-		norms[i], err = r.tr.optimise(r.hyper, r.acc, t.opts.ClipNorm)
+		norms[i], err = r.optimise()
 		if err == nil {
 			err = r.m.dev.Download(pets[i:i+1], r.petLoss)
 		}

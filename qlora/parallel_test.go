@@ -94,11 +94,12 @@ func TestDevicesResumeBitEqual(t *testing.T) {
 type failing struct {
 	compute.Device
 	left atomic.Int64
+	err  error
 }
 
 func (d *failing) Download(dst any, src compute.Buffer) error {
 	if d.left.Add(-1) < 0 {
-		return compute.ErrDeviceLost
+		return d.err
 	}
 	return d.Device.Download(dst, src)
 }
@@ -141,7 +142,7 @@ func TestLostDeviceEndsTheRun(t *testing.T) {
 // onFailing is a model on two devices of which the second can break.
 func onFailing(t *testing.T) (*Model, *failing) {
 	m := onDevices(t, "cpu,cpu", "int8")
-	bad := &failing{Device: m.replicas[0].dev}
+	bad := &failing{Device: m.replicas[0].dev, err: compute.ErrDeviceLost}
 	bad.left.Store(math.MaxInt64)
 	m.replicas[0].dev, m.group = bad, compute.NewHostGroup([]compute.Device{m.dev, bad})
 	return m, bad

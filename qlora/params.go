@@ -196,6 +196,12 @@ func (t *trainable) load(a *Adapter) error {
 // optimise applies one AdamW step from the accumulated gradients and clears
 // them; it returns the gradient norm before clipping.
 func (t *trainable) optimise(hyper, acc compute.Buffer, clip float64) (float64, error) {
+	t.update(hyper, acc, clip)
+	return t.norm(acc)
+}
+
+// update queues what optimise does.
+func (t *trainable) update(hyper, acc compute.Buffer, clip float64) {
 	d := t.m.dev
 	d.Zero(acc)
 	for _, p := range t.params {
@@ -206,7 +212,11 @@ func (t *trainable) optimise(hyper, acc compute.Buffer, clip float64) (float64, 
 		d.AdamW(p.p, p.g, p.moments, hyper, p.adam)
 		d.Zero(p.g)
 	}
+}
+
+// norm reads the norm that update left in acc.
+func (t *trainable) norm(acc compute.Buffer) (float64, error) {
 	norm := make([]float32, 1)
-	err := d.Download(norm, acc)
+	err := t.m.dev.Download(norm, acc)
 	return math.Sqrt(float64(norm[0])), err
 }

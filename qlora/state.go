@@ -45,7 +45,7 @@ func (t *Trainer) openStore(ctx context.Context) (err error) {
 		if t.store, err = checkpoint.Open(t.dirs.Checkpoints, o, checkpoint.Env{Logger: t.env.Logger}); err != nil {
 			return err
 		}
-		if err := t.resume(ctx); err != nil {
+		if err := errors.Join(t.resume(ctx), t.prepareSnapshots()); err != nil {
 			return errors.Join(err, t.store.Close())
 		}
 	}
@@ -125,6 +125,7 @@ func (t *Trainer) saveIfDue(ctx context.Context) error {
 	if !bySteps && !byTime {
 		return nil
 	}
+	t.collect(t.store.Wait()) // it may still read the memory of the snapshot before
 	st, err := t.snapshot()
 	if err != nil {
 		return err
@@ -165,14 +166,41 @@ func (t *Trainer) collect(err error) {
 	t.saving = false
 }
 
-// snapshot copies the whole state to host memory.
-func (t *Trainer) snapshot() (checkpoint.State, error) {
-	if err := t.checkReplicas(); err != nil {
-		return checkpoint.State{}, err
+// tensors is the trained state in host memory. Where the device copies while it
+// works on, the copy has only begun.
+func (t *Trainer) tensors() ([]safetensors.Tensor, error) {
+	s, ok := t.m.dev.(compute.Snapshotter)
+	if !ok {
+		return t.tr.snapshot()
 	}
-	tensors, err := t.tr.snapshot()
+	tensors, copied, err := t.tr.beginSnapshot(s)
+	if errors.Is(err, compute.ErrOutOfMemory) { // of the host's that the device can reach
+		return t.tr.snapshot()
+	}
+	if err == nil {
+		t.copying = copied
+	}
+	return tensors, err
+}
+
+// prepareSnapshots makes the host memory of snapshots before the first step, so
+// that no later step waits for it.
+func (t *Trainer) prepareSnapshots() error {
+	if _, ok := t.m.dev.(compute.Snapshotter); !ok {
+		return nil
+	}
+	_, err := t.tensors()
+	return err
+}
+
+// snapshot is a checkpoint of the current step.
+func (t *Trainer) snapshot() (st checkpoint.State, err error) {
+	if err := t.checkReplicas(); err != nil {
+		return st, err
+	}
+	tensors, err := t.tensors()
 	if err != nil {
-		return checkpoint.State{}, err
+		return st, err
 	}
 	meta := trainMeta{
 		Version: stateVersion, Step: t.step, Options: t.opts, Model: t.m.fingerprint, Data: t.dataHash,
@@ -211,6 +239,41 @@ func (t *trainable) snapshot() ([]safetensors.Tensor, error) {
 		}
 	}
 	return out, nil
+}
+
+// beginSnapshot is snapshot on a device that goes on working. The tensors wait for
+// the copy when they are written; they are valid until the next snapshot.
+func (t *trainable) beginSnapshot(d compute.Snapshotter) ([]safetensors.Tensor, compute.Snapshot, error) {
+	var buffers []compute.Buffer
+	var tensors []safetensors.Tensor
+	var copied compute.Snapshot
+	for _, p := range t.params {
+		for _, part := range stateParts {
+			b, ok := p.stateBuffers()[part]
+			if !ok {
+				continue
+			}
+			i := len(buffers)
+			buffers = append(buffers, b)
+			tensors = append(tensors, safetensors.Tensor{
+				Info: safetensors.Info{Name: p.name + "." + part, DType: stateTypes[b.Type()], Shape: []int{b.Len()}, Size: int64(b.Len() * b.Type().Size())},
+				Data: func(w io.Writer) error { return writePart(w, copied, i) },
+			})
+		}
+	}
+	copied, err := d.Snapshot(buffers)
+	return tensors, copied, err
+}
+
+var stateTypes = map[compute.Type]safetensors.DType{compute.U8: "U8", compute.F32: "F32"}
+
+func writePart(w io.Writer, s compute.Snapshot, i int) error {
+	parts, err := s.Contents()
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(parts[i])
+	return err
 }
 
 var stateParts = []string{"value", "m", "v", "abs_m", "abs_v"}

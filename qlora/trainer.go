@@ -104,10 +104,12 @@ func (t *Trainer) sync() error {
 // the model since NewTrainer.
 func (t *Trainer) Close() error {
 	t.m.held--
+	var errs []error
 	for _, r := range t.ranks {
+		errs = append(errs, r.repeats.close())
 		r.m.dev.Release(r.mark)
 	}
-	return t.sync()
+	return errors.Join(append(errs, t.sync())...)
 }
 
 // SetAdapter starts from given factors instead of fresh ones; ranks must agree.
@@ -253,18 +255,43 @@ func (r *rank) microStep(b *phi3.Batch, counter int) (float64, error) {
 	if err := r.pass.Load(b); err != nil {
 		return 0, err
 	}
-	r.pass.Forward(compute.Random{State: r.random})
-	nll := make([]float32, b.Len())
-	if err := d.Download(nll, r.pass.Loss(true)); err != nil {
+	if err := r.repeats.run(b.Len(), r.forwardBackward); err != nil {
 		return 0, err
 	}
-	if opts.PET.Enabled {
-		d.PET(r.petLoss, r.pass.HiddenGrad(), r.pass.Hidden(), r.pass.Sequence(), r.petCoef,
-			float32(opts.PET.Huber), b.Len(), r.m.cfg.HiddenSize)
+	nll := make([]float32, b.Len())
+	err := d.Download(nll, r.pass.NLL())
+	return sum(nll), err
+}
+
+// forwardBackward queues the work of a loaded micro-batch; what it queues follows
+// from the number of tokens.
+func (r *rank) forwardBackward() {
+	r.pass.Forward(compute.Random{State: r.random})
+	r.pass.Loss(true)
+	if pet := r.tr.opts.PET; pet.Enabled {
+		r.m.dev.PET(r.petLoss, r.pass.HiddenGrad(), r.pass.Hidden(), r.pass.Sequence(), r.petCoef,
+			float32(pet.Huber), r.pass.Len(), r.m.cfg.HiddenSize)
 	}
 	r.pass.Backward()
-	return sum(nll), nil
 }
+
+// optimise takes the optimiser's step and returns the gradient norm before
+// clipping. A snapshot under way is finished before parameters change.
+func (r *rank) optimise() (float64, error) {
+	if r.copying != nil {
+		r.copying.Protect()
+		r.copying = nil
+	}
+	err := r.repeats.run(shapeOfUpdate, func() { r.tr.update(r.hyper, r.acc, r.tr.opts.ClipNorm) })
+	if err != nil {
+		return 0, err
+	}
+	return r.tr.norm(r.acc)
+}
+
+// shapeOfUpdate tells the optimiser's work from that of micro-batches, whose shape
+// is their number of tokens.
+const shapeOfUpdate = 0
 
 func sum(v []float32) float64 {
 	s := 0.0

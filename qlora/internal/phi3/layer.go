@@ -21,9 +21,9 @@ type results struct {
 }
 
 // newStates allocates what the blocks keep in a mode; what they do not keep, they
-// share. Codes are shared always: only the product right after needs them.
-func (m *Model) newStates(n int, mode Mode, tune *Tuning) []*layerState {
-	wide := m.Dev.Activation(m.format, n, max(m.Config.IntermediateSize, m.Config.HiddenSize, m.Heads().H*m.Heads().D))
+// share. Codes are shared always: only the product right after needs them. wide
+// has them; its values are for gradients, if there are any.
+func (m *Model) newStates(n int, mode Mode, tune *Tuning, wide compute.Activation) []*layerState {
 	states, s, t := make([]*layerState, m.Layers()), layerState{}, tune.largest()
 	for i := range states {
 		if mode == Train || mode == TrainSelective {
@@ -31,6 +31,9 @@ func (m *Model) newStates(n int, mode Mode, tune *Tuning) []*layerState {
 		}
 		if i == 0 || mode == Train {
 			s.inputs = m.newInputs(n, t, wide)
+			if mode != Infer {
+				s.mlp = m.coded(n, m.Config.IntermediateSize, wide)
+			}
 		}
 		if i == 0 || mode == Train || mode == TrainSelective {
 			s.results = m.newResults(n, t, wide)
@@ -51,10 +54,7 @@ func (m *Model) newStates(n int, mode Mode, tune *Tuning) []*layerState {
 
 func (m *Model) newInputs(n int, t LayerTuning, wide compute.Activation) inputs {
 	c, h := m.Config.HiddenSize, m.Heads()
-	s := inputs{
-		norm1: m.coded(n, c, wide), norm2: m.coded(n, c, wide),
-		mlp: m.coded(n, m.Config.IntermediateSize, wide),
-	}
+	s := inputs{norm1: m.coded(n, c, wide), norm2: m.coded(n, c, wide), mlp: wide}
 	if t.Gate != nil {
 		s.rot = m.coded(n, h.H*h.D, wide)
 	}

@@ -60,22 +60,28 @@ func (m *Model) NewPass(n int, mode Mode, tune *Tuning) *Pass {
 	p.weight, p.nll = d.Alloc(compute.F32, n), d.Alloc(compute.F32, n)
 	p.final = compute.Activation{X: d.Alloc(d.Real(), n*c)}
 	p.rstd = d.Alloc(compute.F32, n)
-	streams := 1
+	streams, wide := 1, m.newWide(n)
 	if mode != Infer {
 		streams = m.Layers() + 1
-		p.grad = m.newGradients(n, tune)
+		p.grad = m.newGradients(n, tune, wide.X)
 	}
 	for range streams {
 		p.h = append(p.h, d.Alloc(d.Real(), n*c))
 	}
-	p.state = m.newStates(n, mode, tune)
+	p.state = m.newStates(n, mode, tune, wide)
 	return p
 }
 
-func (m *Model) newGradients(n int, tune *Tuning) gradients {
+// newWide allocates an activation as wide as any that a linear takes.
+func (m *Model) newWide(n int) compute.Activation {
+	h := m.Heads()
+	return m.Dev.Activation(m.format, n, max(m.Config.IntermediateSize, m.Config.HiddenSize, h.H*h.D))
+}
+
+func (m *Model) newGradients(n int, tune *Tuning, wide compute.Buffer) gradients {
 	d, c, h := m.Dev, m.Config.HiddenSize, m.Heads()
 	real := func(cols int) compute.Buffer { return d.Alloc(d.Real(), n*cols) }
-	g := gradients{h: real(c), final: real(c), wide: real(max(m.Config.IntermediateSize, c, h.H*h.D))}
+	g := gradients{h: real(c), final: real(c), wide: wide}
 	if tune.layer(0).Gate != nil {
 		g.rot = real(h.H * h.D)
 	}
@@ -152,8 +158,14 @@ func (p *Pass) Loss(withGrad bool) compute.Buffer {
 		dh = p.grad.final
 	}
 	p.m.Dev.CrossEntropy(p.nll, dh, p.final.X, p.m.Head, p.target, p.weight, p.n)
-	return p.nll.Slice(0, p.n)
+	return p.NLL()
 }
+
+// NLL returns what Loss wrote.
+func (p *Pass) NLL() compute.Buffer { return p.nll.Slice(0, p.n) }
+
+// Len returns the number of tokens loaded.
+func (p *Pass) Len() int { return p.n }
 
 // Backward carries HiddenGrad through the model and adds to the gradients of
 // the tuning.

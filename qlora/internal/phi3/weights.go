@@ -95,7 +95,7 @@ func Load(ctx context.Context, dev compute.Device, cfg *hfconfig.Config, src *sa
 	l := newLoader(ctx, dev, cfg, src, s)
 	l.total, l.progress = 3+6*cfg.Layers, progress
 	m := &Model{Dev: dev, Config: cfg, format: f.Linear}
-	m.Embed = l.matrix("model.embed_tokens.weight", f.Embed, cfg.VocabSize, cfg.HiddenSize)
+	m.Embed = l.table("model.embed_tokens.weight", f.Embed, cfg.VocabSize, cfg.HiddenSize, cfg.TieWordEmbeddings)
 	for i := range cfg.Layers {
 		m.layers = append(m.layers, l.layer(cfg, f.Linear, i))
 	}
@@ -212,10 +212,25 @@ func (l *loader) vector(name string, n int) compute.Buffer {
 }
 
 func (l *loader) matrix(name string, f compute.Format, rows, cols int) compute.Weight {
+	return l.store(l.dev.Weight, name, f, rows, cols)
+}
+
+// table stores the embedding: in host memory where the device can and no head
+// shares it.
+func (l *loader) table(name string, f compute.Format, rows, cols int, tied bool) compute.Weight {
+	if t, ok := l.dev.(compute.Tabler); ok && !tied {
+		return l.store(t.Table, name, f, rows, cols)
+	}
+	return l.matrix(name, f, rows, cols)
+}
+
+type storing func(f compute.Format, rows, cols int, src compute.RowSource) (compute.Weight, error)
+
+func (l *loader) store(how storing, name string, f compute.Format, rows, cols int) compute.Weight {
 	if !l.check(name, rows, cols) {
 		return nil
 	}
-	w, err := l.dev.Weight(f, rows, cols, l.rows(name, cols))
+	w, err := how(f, rows, cols, l.rows(name, cols))
 	if err != nil {
 		l.err = fmt.Errorf("load %s: %w", name, err)
 		return nil

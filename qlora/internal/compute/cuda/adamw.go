@@ -22,7 +22,7 @@ func (d *Device) SumSquares(acc, x compute.Buffer) {
 	n := c.buffer("x", x).n
 	in, to := c.f32("x", x, n), c.f32("acc", acc, 1)
 	parts := ceil(n, sumSpan)
-	part := c.scratch(slotPart, 8*parts)
+	part := d.temporary(8 * parts)
 	d.rows("squares", parts, (&driver.Args{}).Ptr(part).Ptr(in).Ptr(uint64(n)))
 	d.rows("total", 1, (&driver.Args{}).Ptr(to).Ptr(part).Ptr(0).Int(parts))
 }

@@ -101,14 +101,16 @@ type arena struct {
 	marks        []mark
 }
 
-// stack is blocks of which the first live are in use, the last of them perhaps
-// in part.
+// stack is blocks of which the first live are in use, perhaps in part.
 type stack struct {
 	blocks []block
 	live   int
 }
 
-type mark struct{ small, used, large, list int }
+type mark struct {
+	small       []int // how much of each live block was in use
+	large, list int
+}
 
 // region is the life of one allocation; views of a buffer share it.
 type region struct {
@@ -128,8 +130,8 @@ func (a *arena) take(n int) (uint64, error) {
 	s, size := &a.large, max(n, align)
 	if n < smallPiece {
 		s, size = &a.small, arenaBlock
-		if s.live > 0 {
-			if p := s.blocks[s.live-1].fit(n); p != 0 {
+		for i := range s.live {
+			if p := s.blocks[i].fit(n); p != 0 {
 				return p, nil
 			}
 		}
@@ -185,9 +187,9 @@ func (a *arena) free() error {
 
 // mark returns a point to release to.
 func (a *arena) mark() int {
-	m := mark{small: a.small.live, large: a.large.live, list: len(a.list)}
-	if m.small > 0 {
-		m.used = a.small.blocks[m.small-1].used
+	m := mark{large: a.large.live, list: len(a.list)}
+	for _, b := range a.small.blocks[:a.small.live] {
+		m.small = append(m.small, b.used)
 	}
 	a.marks = append(a.marks, m)
 	return len(a.marks) - 1
@@ -202,69 +204,11 @@ func (a *arena) release(m int) bool {
 	for _, r := range a.list[to.list:] {
 		r.released = true
 	}
-	a.small.rewind(to.small)
+	a.small.rewind(len(to.small))
 	a.large.rewind(to.large)
-	if to.small > 0 {
-		a.small.blocks[to.small-1].used = to.used
+	for i, used := range to.small {
+		a.small.blocks[i].used = used
 	}
 	a.list, a.marks = a.list[:to.list], a.marks[:m]
 	return true
-}
-
-// Slots of scratch memory: what operations need only while they run.
-type slot int
-
-const (
-	slotA slot = iota // an adapter's factor as the product wants it
-	slotB
-	slotWide // a weight widened or transposed
-	slotDrop // a linear's input after dropout
-	slotDU   // gradient at the adapter's inner vector
-	slotThrough
-	slotQ // codes and scales of activations
-	slotS
-	slotPart   // partial sums
-	slotLogits // of CrossEntropy
-	slotDelta  // of attention
-	slotRanks  // other ranks' values of a slice
-	slotCount
-)
-
-// scratch keeps one growing allocation a slot.
-type scratch struct {
-	mem    *budget
-	slots  [slotCount]block
-	frozen bool // while a graph is captured
-}
-
-func (s *scratch) bytes(k slot, n int) (uint64, error) {
-	b := &s.slots[k]
-	if b.size >= n && b.p != 0 {
-		return b.p, nil
-	}
-	if s.frozen {
-		return 0, fmt.Errorf("cuda: scratch of %d bytes while a graph is captured; run the operations once before", n)
-	}
-	if b.p != 0 {
-		if err := s.mem.free(b.p, b.size); err != nil {
-			return 0, err
-		}
-		*b = block{}
-	}
-	p, size, err := s.mem.alloc(n)
-	if err != nil {
-		return 0, err
-	}
-	*b = block{p: p, size: size}
-	return p, nil
-}
-
-func (s *scratch) free() error {
-	var list []block
-	for _, b := range s.slots {
-		if b.p != 0 {
-			list = append(list, b)
-		}
-	}
-	return freeBlocks(s.mem, list)
 }

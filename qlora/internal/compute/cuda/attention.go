@@ -136,7 +136,7 @@ func (d *Device) AttentionBackward(dqkv, dout compute.Buffer, out compute.Activa
 	b.dout, b.out, b.lse = c.real("dout", dout, n*wide), c.real("out.X", out.X, n*wide), c.f32("lse", lse, n*heads.H)
 	b.qkv, b.dqkv = c.real("qkv", qkv, n*b.ld), c.real("dqkv", dqkv, n*b.ld)
 	b.start, b.rot = c.i32("seq.Start", seq.Start, n), c.angles(rope, seq.Row, heads, n)
-	b.delta = c.scratch(slotDelta, 8*ceil(n, 128)*128*heads.H)
+	b.delta = d.temporary(8 * ceil(n, 128) * 128 * heads.H)
 	if !c.ok() || n == 0 {
 		return
 	}

@@ -15,7 +15,10 @@ type call struct {
 	op string
 }
 
-func (d *Device) call(op string) call { return call{d, op} }
+func (d *Device) call(op string) call {
+	d.run(d.scratch.reset())
+	return call{d, op}
+}
 
 func (c call) ok() bool { return c.d.err == nil }
 
@@ -111,12 +114,12 @@ func (c call) random(r compute.Random) uint64 {
 	return c.i32("random state", r.State, 4)
 }
 
-// scratch returns n bytes of a slot.
-func (c call) scratch(k slot, n int) uint64 {
-	if !c.ok() {
+// temporary returns n bytes that are the operation's until it ends.
+func (d *Device) temporary(n int) uint64 {
+	if d.err != nil {
 		return 0
 	}
-	p, err := c.d.scratch.bytes(k, n)
-	c.d.run(err)
+	p, err := d.scratch.take(n)
+	d.run(err)
 	return p
 }

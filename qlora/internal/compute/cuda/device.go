@@ -24,6 +24,8 @@ type Device struct {
 	fault   uint64 // three words, see faults
 	word    *driver.Pinned
 	staging [2]*stage // of rows on their way to a weight
+	tables  []*driver.Pinned
+	copier  *copier // of snapshots, nil before the first
 	maps    map[mapKey]*driver.TensorMap
 	adam    uint64 // tables of the 8-bit moments
 	profile *profile
@@ -122,6 +124,12 @@ func (d *Device) Close() error {
 			errs = append(errs, s.mem.Free(), s.passed.Free())
 		}
 	}
+	for _, t := range d.tables {
+		errs = append(errs, t.Free())
+	}
+	if d.copier != nil {
+		errs = append(errs, d.copier.free())
+	}
 	errs = append(errs, d.arena.free(), d.weights.free(), d.scratch.free(), d.ctx.Close())
 	*d = Device{opts: d.opts, real: d.real, ctx: d.ctx, err: errClosed, closed: true}
 	return errors.Join(errs...)
@@ -179,39 +187,3 @@ func (d *Device) MemoryReport() Memory {
 	}
 	return r
 }
-
-// Graph is a captured sequence of operations.
-type Graph struct {
-	d *Device
-	g *driver.Graph
-}
-
-// Capture records the operations that f calls, for Replay. They must have run
-// once before with the same shapes, so that scratch memory is there, and f must
-// neither Upload, Download nor Sync.
-func (d *Device) Capture(f func()) (*Graph, error) {
-	if d.err != nil {
-		return nil, d.err
-	}
-	g, err := d.ctx.Capture(func() error {
-		d.scratch.frozen = true
-		f()
-		d.scratch.frozen = false
-		return d.err
-	})
-	if err != nil {
-		d.err = nil
-		return nil, err
-	}
-	return &Graph{d, g}, nil
-}
-
-// Replay queues the recorded operations.
-func (g *Graph) Replay() {
-	if g.d.err == nil {
-		g.d.run(g.g.Launch())
-	}
-}
-
-// Free frees the recording.
-func (g *Graph) Free() error { return g.g.Free() }

@@ -111,7 +111,8 @@ func (c call) addOuter(to, a, b uint64, m, n, k int, alpha float32) {
 		wide, slim, x, y = n, m, b, a
 	}
 	split := d.split(wide, slim, k)
-	part := c.scratch(slotPart, 4*split*m*n)
+	defer d.scratch.back(d.scratch.depth())
+	part := d.temporary(4 * split * m * n)
 	if slim <= adapterRank {
 		g := (&driver.Args{}).Ptr(part).Ptr(x).Ptr(y).Int(wide, slim, k, flag(x == b))
 		d.launch("mma_outer", driver.Grid{X: ceil(wide, 128), Y: 1, Z: split}, 256, narrowShared, g)
@@ -136,7 +137,8 @@ func (d *Device) split(m, n, k int) int {
 // so that only a cut of the depth gives every multiprocessor work.
 func (d *Device) narrow(p left, w uint64) {
 	split := d.split(p.m, p.n, p.k)
-	part := d.call("product").scratch(slotPart, 4*split*p.m*p.n)
+	defer d.scratch.back(d.scratch.depth())
+	part := d.temporary(4 * split * p.m * p.n)
 	g := &driver.Args{}
 	g.Ptr(part).Ptr(p.x).Ptr(uint64(p.ld)).Ptr(w).Ptr(uint64(p.k)).Int(p.m, p.n, p.k)
 	d.launch("mma_narrow", driver.Grid{X: ceil(p.m, 128), Y: 1, Z: split}, 256, narrowShared, g)

@@ -113,7 +113,8 @@ func (g *Group) turn(at []uint64, off, n int) error {
 	stride := cut[0].n
 	part, own := make([]uint64, ranks), make([]uint64, ranks)
 	for i, d := range g.devices {
-		part[i] = d.call("Sum").scratch(slotRanks, 4*stride*(ranks-1))
+		d.call("Sum")
+		part[i] = d.temporary(4 * stride * (ranks - 1))
 		own[i] = at[i] + uint64(4*off)
 	}
 	if err := g.failed(); err != nil {

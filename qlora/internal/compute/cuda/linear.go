@@ -34,9 +34,9 @@ func (c call) pair(ad *compute.Adapter, w *weight, state uint64) *pair {
 }
 
 // factor returns f·m as Real in scratch memory, transposed if asked.
-func (c call) factor(k slot, m uint64, rows, cols int, f float32, transposed bool) uint64 {
+func (c call) factor(m uint64, rows, cols int, f float32, transposed bool) uint64 {
 	d := c.d
-	out := c.scratch(k, rows*cols*d.real.Size())
+	out := d.temporary(rows * cols * d.real.Size())
 	a := &driver.Args{}
 	if transposed {
 		d.launch(typed("cast_transposed", d.real), driver.Grid{X: ceil(cols, 32), Y: ceil(rows, 32), Z: 1}, 256, 0,
@@ -52,7 +52,7 @@ func (c call) dropped(x uint64, n, cols int, p *pair) uint64 {
 	if p.state == 0 {
 		return x
 	}
-	out := c.scratch(slotDrop, n*cols*c.d.real.Size())
+	out := c.d.temporary(n * cols * c.d.real.Size())
 	c.d.drop(out, x, n*cols, p, false)
 	return out
 }
@@ -80,10 +80,12 @@ func (d *Device) Linear(y, residual compute.Buffer, x compute.Activation, w comp
 	if !c.ok() || n == 0 {
 		return
 	}
+	if wt.format != compute.FormatInt8 {
+		d.expect(wt, d.wideBytes(wt), ap, n)
+	}
 	if ap != nil {
-		a := c.factor(slotA, ap.a, ap.r, wt.cols, 1, false)
-		d.productNT(left{y: p.u, typ: d.real, x: c.dropped(in.x, n, wt.cols, ap), ld: wt.cols, m: n, n: ap.r, k: wt.cols}, a)
-		p.v = c.factor(slotB, ap.b, wt.rows, ap.r, ap.scale, false)
+		c.inner(p.u, in.x, wt, ap, n)
+		p.v = c.factor(ap.b, wt.rows, ap.r, ap.scale, false)
 	}
 	if wt.format == compute.FormatInt8 {
 		in = c.coded(in, n, wt.cols)
@@ -95,12 +97,28 @@ func (d *Device) Linear(y, residual compute.Buffer, x compute.Activation, w comp
 	d.productNT(p, c.wide(wt))
 }
 
+// inner computes u = dropout(x) Aᵀ.
+func (c call) inner(u, x uint64, w *weight, p *pair, n int) {
+	d := c.d
+	defer d.scratch.back(d.scratch.depth())
+	a := c.factor(p.a, p.r, w.cols, 1, false)
+	d.productNT(left{y: u, typ: d.real, x: c.dropped(x, n, w.cols, p), ld: w.cols, m: n, n: p.r, k: w.cols}, a)
+}
+
+// expect prepares scratch memory for most bytes and what an adapter takes beside.
+func (d *Device) expect(w *weight, most int, p *pair, n int) {
+	if p != nil {
+		most += (n + w.rows + w.cols) * p.r * d.real.Size()
+	}
+	d.run(d.scratch.expect(most + 8*n))
+}
+
 // coded returns x with its codes, made in scratch memory where it has none.
 func (c call) coded(x activation, n, cols int) activation {
 	if x.q != 0 {
 		return x
 	}
-	x.q, x.s = c.scratch(slotQ, n*cols), c.scratch(slotS, 4*n)
+	x.q, x.s = c.d.temporary(n*cols), c.d.temporary(4*n)
 	c.d.rows(typed("quantise", c.d.real), n, (&driver.Args{}).Ptr(x.q).Ptr(x.s).Ptr(x.x).Int(cols, vec(cols, x.q, x.x)))
 	return x
 }
@@ -116,6 +134,11 @@ func (d *Device) LinearBackward(dx, dy compute.Buffer, x compute.Activation, w c
 	p := left{y: c.maybe("dx", dx, n*wt.cols), typ: d.real, x: c.real("dy", dy, n*wt.rows), ld: wt.rows, m: n, n: wt.cols, k: wt.rows}
 	ap := c.pair(ad, wt, state)
 	site := uint32(siteRounding)
+	if d.canRequantise(wt) {
+		d.expect(wt, wt.rows*(n+wt.cols), ap, n)
+	} else {
+		d.expect(wt, d.wideBytes(wt), ap, n)
+	}
 	if ap != nil {
 		site |= ap.site
 		du := c.adapterBackward(p.x, x, wt, ap, g, u, n)
@@ -129,7 +152,7 @@ func (d *Device) LinearBackward(dx, dy compute.Buffer, x compute.Activation, w c
 		return
 	}
 	if p.r > 0 {
-		p.v = c.factor(slotA, ap.a, ap.r, wt.cols, 1, true)
+		p.v = c.factor(ap.a, ap.r, wt.cols, 1, true)
 	}
 	if d.canRequantise(wt) && aligned(p.x, p.y) && p.r%8 == 0 && p.r <= 64 {
 		c.requantised(p, wt, state, site)
@@ -146,8 +169,9 @@ func (c call) adapterBackward(dy uint64, x compute.Activation, w *weight, p *pai
 	if !c.ok() || n == 0 {
 		return 0
 	}
-	du := c.scratch(slotDU, n*p.r*d.real.Size())
-	b := c.factor(slotB, p.b, w.rows, p.r, p.scale, true)
+	du := d.temporary(n * p.r * d.real.Size())
+	defer d.scratch.back(d.scratch.depth())
+	b := c.factor(p.b, w.rows, p.r, p.scale, true)
 	d.productNT(left{y: du, typ: d.real, x: dy, ld: w.rows, m: n, n: p.r, k: w.rows}, b)
 	c.addOuter(gb, dy, inner, w.rows, p.r, n, p.scale)
 	c.addOuter(ga, du, c.dropped(in, n, w.cols, p), p.r, w.cols, n, 1)
@@ -160,8 +184,8 @@ func (c call) throughDropout(dx, du uint64, w *weight, p *pair, n int) {
 	if !c.ok() {
 		return
 	}
-	t := c.scratch(slotThrough, n*w.cols*d.real.Size())
-	a := c.factor(slotA, p.a, p.r, w.cols, 1, true)
+	t := d.temporary(n * w.cols * d.real.Size())
+	a := c.factor(p.a, p.r, w.cols, 1, true)
 	d.productNT(left{y: t, typ: d.real, x: du, ld: p.r, m: n, n: w.cols, k: p.r}, a)
 	d.drop(dx, t, n*w.cols, p, true)
 }
@@ -183,8 +207,9 @@ const siteRounding = 1 << 31
 // folded into dy, which is quantised a token, and W is transposed in scratch.
 func (c call) requantised(p left, w *weight, random uint64, site uint32) {
 	d := c.d
-	q, s := c.scratch(slotQ, p.m*p.k), c.scratch(slotS, 4*p.m)
-	wt := c.scratch(slotWide, w.rows*w.cols)
+	defer d.scratch.back(d.scratch.depth())
+	q, s := d.temporary(p.m*p.k), d.temporary(4*p.m)
+	wt := d.temporary(w.rows * w.cols)
 	fold := (&driver.Args{}).Ptr(p.x).Ptr(w.scale).Ptr(q).Ptr(s).Int(p.m, p.k).Ptr(random).Int(int(int32(site)))
 	across := driver.Grid{X: ceil(w.cols, 128), Y: ceil(w.rows, 128), Z: 1}
 	d.rows("fold_quantise", p.m, fold)

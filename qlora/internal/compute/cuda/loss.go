@@ -22,7 +22,7 @@ func (d *Device) CrossEntropy(nll, dh, h compute.Buffer, head compute.Weight, ta
 	if !c.ok() || n == 0 {
 		return
 	}
-	wide, z := c.wide(w), c.scratch(slotLogits, 4*v*min(n, d.opts.LossRows))
+	wide, z := c.wide(w), d.temporary(4*v*min(n, d.opts.LossRows))
 	for t := 0; t < n && c.ok(); t += d.opts.LossRows {
 		rows := min(d.opts.LossRows, n-t)
 		d.productNT(left{y: z, typ: compute.F32, x: d.at(x, t*cols), ld: cols, m: rows, n: v, k: cols}, wide)

@@ -48,7 +48,7 @@ func (d *Device) PET(loss, dh, h compute.Buffer, seq compute.Sequence, coef comp
 	if !c.ok() || n < 3 {
 		return
 	}
-	part := c.scratch(slotPart, 8*n)
+	part := d.temporary(8 * n)
 	d.rows(typed("pet", d.real), n, (&driver.Args{}).Ptr(part).Ptr(g).Ptr(in).Ptr(start).Ptr(k).Float(delta).Int(n, cols))
 	d.rows("total", 1, (&driver.Args{}).Ptr(total).Ptr(part).Ptr(k).Int(n))
 }

@@ -54,7 +54,6 @@ func (w *weight) layout() (bytes, scales int, err error) {
 // stage is pinned memory for rows, and when the device has read it.
 type stage struct {
 	mem    *driver.Pinned
-	dev    uint64
 	passed *driver.Event
 }
 
@@ -67,9 +66,6 @@ func (d *Device) newStage(n int) (*stage, error) {
 	if s.mem, err = d.ctx.Pinned(n); err != nil {
 		return nil, err
 	}
-	if s.dev, err = d.weights.take(n); err != nil {
-		return nil, err
-	}
 	if s.passed, err = d.ctx.NewEvent(); err != nil {
 		return nil, err
 	}
@@ -79,6 +75,34 @@ func (d *Device) newStage(n int) (*stage, error) {
 // Weight implements compute.Device. Rows are read, by several goroutines, into one
 // of two pinned buffers while the device stores those of the other.
 func (d *Device) Weight(f compute.Format, rows, cols int, src compute.RowSource) (compute.Weight, error) {
+	w, err := d.newWeight(f, rows, cols, src, d.weights.take)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+var _ compute.Tabler = (*Device)(nil)
+
+// Table implements compute.Tabler in pinned memory, which kernels read and write
+// across the bus.
+func (d *Device) Table(f compute.Format, rows, cols int, src compute.RowSource) (compute.Weight, error) {
+	w, err := d.newWeight(f, rows, cols, src, func(n int) (uint64, error) {
+		m, err := d.ctx.Pinned(n)
+		if err != nil {
+			return 0, err
+		}
+		d.tables = append(d.tables, m)
+		return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(m.Bytes())))), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.bytes = 0 // of device memory
+	return w, nil
+}
+
+func (d *Device) newWeight(f compute.Format, rows, cols int, src compute.RowSource, take func(n int) (uint64, error)) (*weight, error) {
 	if d.err != nil {
 		return nil, d.err
 	}
@@ -94,11 +118,11 @@ func (d *Device) Weight(f compute.Format, rows, cols int, src compute.RowSource)
 		return nil, fmt.Errorf("cuda: weight of %d columns: %w", cols, compute.ErrUnsupported)
 	}
 	w.bytes = int64(rows * (bytes + 4*scales))
-	if w.w, err = d.weights.take(rows * bytes); err != nil {
+	if w.w, err = take(rows * bytes); err != nil {
 		return nil, err
 	}
 	if scales > 0 {
-		if w.scale, err = d.weights.take(rows * scales * 4); err != nil {
+		if w.scale, err = take(rows * scales * 4); err != nil {
 			return nil, err
 		}
 	}
@@ -107,6 +131,11 @@ func (d *Device) Weight(f compute.Format, rows, cols int, src compute.RowSource)
 
 func (d *Device) fill(w *weight, bytes, scales int, src compute.RowSource) error {
 	per := min(w.rows, stageBytes/(4*w.cols))
+	d.call("Weight")
+	room := d.temporary(stageBytes) // what is queued stays in order, so one is enough
+	if d.err != nil {
+		return d.Sync()
+	}
 	for i, r := 0, 0; r < w.rows; i, r = i+1, r+per {
 		s := d.staging[i%2]
 		if s == nil {
@@ -124,8 +153,8 @@ func (d *Device) fill(w *weight, bytes, scales int, src compute.RowSource) error
 		if err := readRows(src, r, host, w.cols); err != nil {
 			return err
 		}
-		d.run(d.ctx.ToDevice(s.dev, unsafe.Pointer(&host[0]), 4*len(host)))
-		d.store(w, w.w+uint64(r*bytes), w.scale+uint64(4*r*scales), s.dev, n)
+		d.run(d.ctx.ToDevice(room, unsafe.Pointer(&host[0]), 4*len(host)))
+		d.store(w, w.w+uint64(r*bytes), w.scale+uint64(4*r*scales), room, n)
 		d.run(s.passed.Record())
 		if d.err != nil {
 			return d.Sync()
@@ -168,14 +197,23 @@ func (d *Device) store(w *weight, to, scale, from uint64, n int) {
 	}
 }
 
+// wideBytes is the scratch memory that wide takes.
+func (d *Device) wideBytes(w *weight) int {
+	if d.real == compute.F32 && w.format == compute.FormatF32 || d.real == compute.BF16 && w.format == compute.FormatBF16 {
+		return 0
+	}
+	return w.rows * w.cols * d.real.Size()
+}
+
 // wide returns w as Real [rows, cols]: itself where it is stored so, else
 // widened in scratch memory.
 func (c call) wide(w *weight) uint64 {
 	d := c.d
-	if d.real == compute.F32 && w.format == compute.FormatF32 || d.real == compute.BF16 && w.format == compute.FormatBF16 {
+	n := d.wideBytes(w)
+	if n == 0 {
 		return w.w
 	}
-	out := c.scratch(slotWide, w.rows*w.cols*d.real.Size())
+	out := d.temporary(n)
 	a := &driver.Args{}
 	d.rows(typed("widen", d.real), w.rows, a.Ptr(out).Ptr(w.w).Ptr(w.scale).Int(int(w.format), w.cols, vec(w.cols, out, w.w)))
 	return out

@@ -27,6 +27,8 @@ CUresult borea_to_host(CUcontext ctx, void *h, CUdeviceptr d, size_t n, CUstream
 CUresult borea_copy(CUcontext ctx, CUdeviceptr d, CUdeviceptr from, size_t n, CUstream s) { BIND; return cuMemcpyDtoDAsync(d, from, n, s); }
 CUresult borea_set(CUcontext ctx, CUdeviceptr d, unsigned char v, size_t n, CUstream s) { BIND; return cuMemsetD8Async(d, v, n, s); }
 CUresult borea_sync(CUcontext ctx, CUstream s) { BIND; return cuStreamSynchronize(s); }
+CUresult borea_stream(CUcontext ctx, CUstream *s) { BIND; return cuStreamCreate(s, CU_STREAM_NON_BLOCKING); }
+CUresult borea_stream_free(CUcontext ctx, CUstream s) { BIND; return cuStreamDestroy(s); }
 
 CUresult borea_shared(CUcontext ctx, CUfunction f, int bytes) {
 	BIND;

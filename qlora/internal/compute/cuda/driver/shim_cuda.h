@@ -20,6 +20,8 @@ CUresult borea_to_host(CUcontext ctx, void *h, CUdeviceptr d, size_t n, CUstream
 CUresult borea_copy(CUcontext ctx, CUdeviceptr d, CUdeviceptr from, size_t n, CUstream s);
 CUresult borea_set(CUcontext ctx, CUdeviceptr d, unsigned char v, size_t n, CUstream s);
 CUresult borea_sync(CUcontext ctx, CUstream s);
+CUresult borea_stream(CUcontext ctx, CUstream *s);
+CUresult borea_stream_free(CUcontext ctx, CUstream s);
 CUresult borea_shared(CUcontext ctx, CUfunction f, int bytes);
 CUresult borea_attribute(CUcontext ctx, CUfunction f, CUfunction_attribute a, int *v);
 CUresult borea_event(CUcontext ctx, CUevent *e, unsigned flags);
