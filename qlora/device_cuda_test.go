@@ -96,3 +96,40 @@ func TestCUDARecomputeKeepsBits(t *testing.T) {
 	require.Equal(t, runs[0], runs[1])
 	require.Equal(t, runs[0], runs[2])
 }
+
+// TestCUDAGraphsKeepBits: replayed steps give the bits of steps queued anew, with
+// batches of one size, which are recorded, and of many.
+func TestCUDAGraphsKeepBits(t *testing.T) {
+	for name, cut := range map[string]int{"one size": 64, "many sizes": 128} {
+		t.Run(name, func(t *testing.T) {
+			o := smallTraining()
+			o.SaveSteps, o.Rank = 0, 16
+			var rows []Example
+			for _, r := range trainingRows(t) {
+				rows = append(rows, Example{IDs: r.IDs[:min(cut, len(r.IDs))]})
+			}
+			var runs [2][]float32
+			for i := range runs {
+				m := onCUDA(t, bundledModel, "int8")
+				tr, err := NewTrainer(m, o, Dirs{}, Env{})
+				require.NoError(t, err)
+				if i == 0 {
+					tr.repeats.dev = nil
+				}
+				_, err = tr.Run(context.Background(), rows, rows[:4])
+				require.NoError(t, err)
+				require.Equal(t, i == 1, tr.repeats.count > 0)
+				if name == "one size" && i == 1 {
+					require.Equal(t, 2, tr.repeats.count, "the micro-batch and the update")
+				}
+				for _, p := range tr.tr.params {
+					v := make([]float32, p.p.Len())
+					require.NoError(t, m.dev.Download(v, p.p))
+					runs[i] = append(runs[i], v...)
+				}
+				require.NoError(t, tr.Close())
+			}
+			require.Equal(t, runs[0], runs[1])
+		})
+	}
+}

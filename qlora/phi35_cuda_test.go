@@ -134,58 +134,140 @@ func (f *shapeFile) ModTime() time.Time                      { return time.Time{
 func (f *shapeFile) IsDir() bool                             { return false }
 func (f *shapeFile) Sys() any                                { return nil }
 
+// phi35 is a case of BenchmarkPhi35Mini.
+type phi35 struct {
+	weights, path string
+	batch         int
+	recompute     string
+	direct        bool    // queued anew each step instead of replayed
+	limit         float64 // of the device's memory, GiB; 0 for none
+}
+
+// name is what cases are chosen by.
+func (c phi35) name() string {
+	n := fmt.Sprintf("%s-%s-batch%d-recompute-%s", c.weights, c.path, c.batch, c.recompute)
+	if c.direct {
+		n += "-direct"
+	}
+	if c.limit > 0 {
+		n += fmt.Sprintf("-within-%.2fGiB", c.limit)
+	}
+	return n
+}
+
+func phi35Cases() []phi35 {
+	var all []phi35
+	for _, v := range []struct{ weights, path string }{{"int8", "auto"}, {"nf4", "auto"}, {"bf16", "auto"}, {"int8", "generic"}} {
+		for _, recompute := range []string{"full", "selective", "none"} {
+			all = append(all, phi35{weights: v.weights, path: v.path, batch: 4, recompute: recompute})
+		}
+		all = append(all, phi35{weights: v.weights, path: v.path, batch: 1, recompute: "full"})
+	}
+	return append(all,
+		phi35{weights: "int8", path: "auto", batch: 1, recompute: "selective"},
+		phi35{weights: "int8", path: "auto", batch: 1, recompute: "full", direct: true},
+		phi35{weights: "int8", path: "auto", batch: 4, recompute: "full", direct: true},
+		phi35{weights: "int8", path: "auto", batch: 4, recompute: "none", direct: true},
+		phi35{weights: "int8", path: "auto", batch: 1, recompute: "full", limit: 5.45},
+		phi35{weights: "nf4", path: "auto", batch: 1, recompute: "full", limit: 3.85},
+	)
+}
+
 // BenchmarkPhi35Mini measures training steps at Phi-3.5-mini's true shape with
 // random weights: rank 64 on all four linears, documents of 2048 tokens. Beside
-// the time it reports tokens a second, the seconds that loading took, what the
-// device held at most, and the whole process's share of the GPU. With
-// BOREA_PROFILE set it prints every kernel's time.
+// the time it reports tokens a second, the seconds that opening the device and
+// loading took, what the device held at most, and the whole process's share of the
+// GPU. With BOREA_PROFILE set it prints every kernel's time.
 func BenchmarkPhi35Mini(b *testing.B) {
-	for _, v := range []struct{ weights, path string }{{"int8", "auto"}, {"nf4", "auto"}, {"bf16", "auto"}, {"int8", "generic"}} {
-		for _, c := range []struct {
-			batch     int
-			recompute string
-		}{{1, "full"}, {4, "full"}, {4, "none"}} {
-			b.Run(fmt.Sprintf("%s-%s-batch%d-recompute-%s", v.weights, v.path, c.batch, c.recompute), func(b *testing.B) {
-				start := time.Now()
-				m := shapeModel(b, v.weights, v.path)
-				defer func() { require.NoError(b, m.Close()) }()
-				loaded := time.Since(start).Seconds()
-				benchmarkSteps(b, m, c.batch, c.recompute)
-				b.ReportMetric(loaded, "load-s")
-			})
-		}
+	for _, c := range phi35Cases() {
+		b.Run(c.name(), func(b *testing.B) {
+			m, report := shapeModel(b, c)
+			defer func() { require.NoError(b, m.Close()) }()
+			benchmarkSteps(b, m, c)
+			report()
+		})
 	}
 }
 
-// shapeModel loads the random model on a path of the GPU.
-func shapeModel(b *testing.B, weights, path string) *Model {
+// BenchmarkCheckpointStall measures what a checkpoint of 100 M parameters and their
+// 8-bit moments, written in the background, costs the steps beside it.
+func BenchmarkCheckpointStall(b *testing.B) {
+	c := phi35{weights: "int8", path: "auto", batch: 1, recompute: "full"}
+	m, _ := shapeModel(b, c)
+	defer func() { require.NoError(b, m.Close()) }()
+	tr, step := stepper(b, m, c)
+	defer func() { require.NoError(b, tr.Close()) }()
+	tr.dirs.Checkpoints = b.TempDir()
+	require.NoError(b, tr.openStore(context.Background()))
+	const steps = 40
+	run := func(save bool) (all, begin float64) {
+		start := time.Now()
+		for i := range steps {
+			if save && i == 0 {
+				st, err := tr.snapshot()
+				require.NoError(b, err)
+				tr.collect(tr.store.SaveAsync(context.Background(), st))
+				begin = time.Since(start).Seconds()
+			}
+			step()
+		}
+		all = time.Since(start).Seconds()
+		require.NoError(b, tr.store.Wait())
+		return all, begin
+	}
+	run(false)
+	with, without, begin, rounds := 0.0, 0.0, 0.0, 0.0
+	for b.Loop() {
+		w, at := run(true)
+		o, _ := run(false)
+		with, without, begin, rounds = with+w, without+o, begin+at, rounds+1
+	}
+	b.ReportMetric(1000*(with-without)/rounds, "stall-ms")
+	b.ReportMetric(1000*begin/rounds, "begin-ms")
+	b.ReportMetric(1000*without/rounds/steps, "step-ms")
+	require.NoError(b, tr.closeFiles())
+}
+
+// shapeModel loads the random model on a path of the GPU; report tells how long it
+// took.
+func shapeModel(b *testing.B, c phi35) (m *Model, report func()) {
 	b.Helper()
 	o := cuda.DefaultOptions()
-	o.Path = path
+	o.Path, o.Memory = c.path, int64(c.limit*(1<<30))
+	start := time.Now()
 	dev, err := cuda.New(o)
 	if errors.Is(err, compute.ErrUnsupported) {
 		b.Skipf("no such CUDA device here: %v", err)
 	}
 	require.NoError(b, err)
+	opened := time.Since(start).Seconds()
 	fsys := newShapeFS(b, 32)
 	cfg, err := hfconfig.Read(fsys)
 	require.NoError(b, err)
-	m := &Model{dev: dev, cfg: cfg, opts: DefaultLoadOptions()}
-	m.opts.Weights = weights
+	m = &Model{dev: dev, cfg: cfg, opts: DefaultLoadOptions()}
+	m.opts.Weights = c.weights
+	start = time.Now()
 	require.NoError(b, m.loadWeights(context.Background(), fsys))
-	return m
+	loaded := time.Since(start).Seconds()
+	return m, func() {
+		b.ReportMetric(opened, "open-s")
+		b.ReportMetric(loaded, "load-s")
+	}
 }
 
-func benchmarkSteps(b *testing.B, m *Model, batch int, recompute string) {
+// stepper returns a trainer and a function that takes one step of it.
+func stepper(b *testing.B, m *Model, c phi35) (*Trainer, func()) {
 	o := DefaultOptions()
 	o.Rank, o.Alpha, o.Dropout = 64, 128, 0
-	o.Epochs, o.BatchSize, o.Accumulation, o.MaxLength, o.Recompute = 1, batch, 1, 2048, recompute
+	o.Epochs, o.BatchSize, o.Accumulation, o.MaxLength, o.Recompute = 1, c.batch, 1, 2048, c.recompute
 	tr, err := NewTrainer(m, o, Dirs{}, Env{})
 	require.NoError(b, err)
-	defer func() { require.NoError(b, tr.Close()) }()
+	if c.direct {
+		tr.repeats.dev = nil
+	}
 	rng := rand.New(rand.NewPCG(2, 2))
 	var data []Example
-	for range batch {
+	for range c.batch {
 		ids := make([]int32, 2048)
 		for i := range ids {
 			ids[i] = int32(rng.IntN(32000))
@@ -194,31 +276,38 @@ func benchmarkSteps(b *testing.B, m *Model, batch int, recompute string) {
 	}
 	tr.plan = newPlan(data, o)
 	tr.plan.total = math.MaxInt32
-	indices := make([]int, batch)
+	indices := make([]int, c.batch)
 	for i := range indices {
 		indices[i] = i
 	}
-	step := func() {
+	return tr, func() {
 		micro := tr.batches([][]int{indices})
 		tr.uploadHyper(1e-4, micro)
 		_, err := tr.microStep(micro[0], tr.step)
 		require.NoError(b, err)
-		_, err = tr.tr.optimise(tr.hyper, tr.acc, 1)
+		_, err = tr.optimise()
 		require.NoError(b, err)
 		tr.step++
 	}
-	step()
-	step()
+}
+
+func benchmarkSteps(b *testing.B, m *Model, c phi35) {
+	tr, step := stepper(b, m, c)
+	defer func() { require.NoError(b, tr.Close()) }()
+	for range 3 { // the second is recorded
+		step()
+	}
 	b.ResetTimer()
 	for b.Loop() {
 		step()
 	}
 	b.StopTimer()
-	b.ReportMetric(float64(batch*2048)*float64(b.N)/b.Elapsed().Seconds(), "tok/s")
+	b.ReportMetric(float64(c.batch*2048)*float64(b.N)/b.Elapsed().Seconds(), "tok/s")
 	report := m.dev.(*cuda.Device).MemoryReport()
 	b.ReportMetric(float64(report.HighWater)/(1<<30), "GiB-held")
 	b.ReportMetric(float64(report.Process)/(1<<30), "GiB-process")
 	if os.Getenv("BOREA_PROFILE") != "" {
+		tr.repeats.dev = nil
 		printProfile(b, m.dev.(*cuda.Device), step)
 	}
 }

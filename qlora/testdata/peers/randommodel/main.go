@@ -9,6 +9,7 @@ import (
 	"bufio"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"hash/crc32"
@@ -16,6 +17,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/borea-go/borea/checkpoint/safetensors"
 )
@@ -97,15 +99,18 @@ func writeShards(s shape, out string) error {
 			matrix(p+"self_attn.qkv_proj.weight", 3*s.hidden, s.hidden))
 	}
 	shards = append(shards, []safetensors.Tensor{matrix("lm_head.weight", vocab, s.hidden)})
-	index := map[string]string{}
+	index, errs := map[string]string{}, make([]error, len(shards))
+	var wait sync.WaitGroup
 	for i, tensors := range shards {
 		name := fmt.Sprintf("model-%05d-of-%05d.safetensors", i+1, len(shards))
 		for _, t := range tensors {
 			index[t.Name] = name
 		}
-		if err := writeShard(filepath.Join(out, name), tensors); err != nil {
-			return err
-		}
+		wait.Go(func() { errs[i] = writeShard(filepath.Join(out, name), tensors) })
+	}
+	wait.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	b, err := json.Marshal(map[string]any{"metadata": map[string]any{}, "weight_map": index})
 	if err != nil {
