@@ -12,8 +12,10 @@ import (
 type Options struct {
 	// Workers is the number of goroutines that share an operation, at least 1.
 	Workers int `json:"workers" yaml:"workers"`
-	// Path is the kernel set: "go", "avx2", "avx512", or "auto" for the best one
-	// that the processor has.
+	// Path is the kernel set: "go", "avx2", "avx512", "amx", or "auto" for the best
+	// one that the processor has. "amx-bf16" is "amx" with activations rounded to
+	// bfloat16 where a FormatBF16 weight is multiplied by more than a few of them:
+	// faster and coarser, so never taken for "auto".
 	Path string `json:"path" yaml:"path"`
 	// InputGrad is how FormatInt8 carries a gradient to its input: "int8" (the
 	// gradient requantised a token, with stochastic rounding while training, so
@@ -70,7 +72,8 @@ func New(o Options) (*Device, error) {
 	return d, nil
 }
 
-// Paths returns the paths that this processor can run, the best one first.
+// Paths returns the paths that this processor can run, the best one first, but for
+// "amx-bf16".
 func Paths() []string {
 	var names []string
 	for _, k := range available() {
@@ -80,8 +83,7 @@ func Paths() []string {
 }
 
 func choose(path string) (kernels, error) {
-	all := available()
-	for _, k := range all {
+	for _, k := range append(available(), coarse()...) {
 		if path == "auto" || path == k.name {
 			return k, nil
 		}

@@ -24,8 +24,14 @@
 // type, too short, released, or of another device) is the sticky error that
 // Sync returns; operations after it do nothing until then.
 //
-// What it does not do: it has no AMX tiles, AVX512-BF16 or NEON kernels (arm64
-// runs the portable path); activations are never bfloat16; float weights are not
+// On Linux, with a processor that has AMX, tile registers multiply the int8 codes
+// of more than four tokens, with the bits of every other path; the process asks
+// for them when the first device or list of paths does. "amx-bf16" also rounds
+// activations to bfloat16 where the weight of a forward product is; gradients
+// stay as they are.
+//
+// What it does not do: it has no AVX512-BF16 or NEON kernels (arm64 runs the
+// portable path); elsewhere activations are never bfloat16; float weights are not
 // packed ahead of time, nor is any mapped from its file; NF4 has no assembly, its
 // absmax is float32 and not quantised again; operations are not asynchronous.
 package cpu

@@ -11,6 +11,9 @@ type intKernels struct {
 	offset bool
 	tile   func(t *intTile)
 	narrow func(t *intTile) // tile for few rows
+	// sweep, where not nil, takes the place of tile, and finish that of its epilogue.
+	sweep  func(s *sweep)
+	finish func(t *intTile, sums []int32)
 	// ceiling is like that of kernels; nil where there is no such loop.
 	ceiling func(rounds int) int
 }
@@ -40,7 +43,8 @@ type intTile struct {
 // int32 sums.
 type intProduct struct {
 	m, lanes, words int
-	a               []uint8 // m rows of 4·words, and room for a tile more
+	a               []uint8 // m rows of 4·words, lda apart, and room for a tile more
+	lda             int
 	right           intRight
 	start           []int32 // of right's lanes
 	s               []float32
@@ -59,7 +63,7 @@ func (d *Device) baseInt8(y []float32, x activation, w *weight, n int, add bool)
 		x = d.quantised(x.x, w.cols, n)
 	}
 	d.multiplyInt8(intProduct{
-		m: n, lanes: w.rows, words: w.codes.words, a: d.leftCodes(x.q, w.cols, n),
+		m: n, lanes: w.rows, words: w.codes.words, a: d.leftCodes(x.q, w.cols, n), lda: d.kern.ints.apart(w.cols),
 		right: w.codes.panel, start: w.codes.rowStart, s: x.s, scale: w.codes.scale, y: y, add: add,
 	})
 }
@@ -67,7 +71,7 @@ func (d *Device) baseInt8(y []float32, x activation, w *weight, n int, add bool)
 // leftCodes copies codes to where micro-kernels read them: rows of whole words,
 // 128 added if they want it, and room for the rows of a tile behind them.
 func (d *Device) leftCodes(q []int8, cols, n int) []uint8 {
-	k, ld := d.kern.ints, roundUp(cols, 4)
+	k, ld := d.kern.ints, d.kern.ints.apart(cols)
 	dst, mask := d.scratch.raised((n+k.mr)*ld), k.mask()
 	d.pool.rows(n, cols/4, func(_ *worker, lo, hi int) {
 		if ld == cols {
@@ -87,6 +91,16 @@ func (k *intKernels) mask() byte {
 		return 0x80
 	}
 	return 0
+}
+
+// apart is the distance of rows of left codes: whole words, or for tiles, which
+// read a cache line of each of 16 rows, an odd number of lines, so that no two
+// rows fall on one set of the cache.
+func (k *intKernels) apart(cols int) int {
+	if k.sweep == nil {
+		return roundUp(cols, 4)
+	}
+	return oddLines(cols)
 }
 
 // raiseGo writes codes with the bits of mask turned.
@@ -128,11 +142,11 @@ func (k *intKernels) split(m, lanes int) (rows, cols int) {
 func (p *intProduct) block(k *intKernels, w *worker, row, col span) {
 	high := row.n + k.mr
 	var acc []int32
-	if p.words > depthBlock {
+	if p.words > depthBlock || k.sweep != nil {
 		acc = w.scratch.ints(roundUp(col.n, panelLanes) * high)
 	}
 	t, unit := &w.tile, &w.unit
-	*t = intTile{lda: 4 * p.words, ldy: 4 * p.lanes, add: p.add}
+	*t = intTile{lda: p.lda, ldy: 4 * p.lanes, add: p.add}
 	for w0 := 0; w0 < p.words; w0 += depthBlock {
 		t.words = min(depthBlock, p.words-w0)
 		for j := 0; j < col.n; j += panelLanes {
@@ -142,7 +156,11 @@ func (p *intProduct) block(k *intKernels, w *worker, row, col span) {
 				t.scale = &p.scale[lane]
 			}
 			sums := acc[min(j*high, len(acc)):]
-			p.column(k, t, row, lane, w0, sums)
+			if k.sweep != nil && row.n > k.few {
+				p.swept(k, w, row, lane, w0, sums)
+			} else {
+				p.column(k, t, row, lane, w0, sums)
+			}
 		}
 	}
 }
@@ -166,6 +184,23 @@ func (p *intProduct) column(k *intKernels, t *intTile, row span, lane, w0 int, a
 		}
 		t.y = &p.y[(row.at+i)*p.lanes+lane]
 		f(t)
+	}
+}
+
+// swept is column on tile registers.
+func (p *intProduct) swept(k *intKernels, w *worker, row span, lane, w0 int, acc []int32) {
+	t := &w.tile
+	r := tileRun{
+		a: &p.a[row.at*t.lda+4*w0], lda: t.lda, b: t.b, words: t.words,
+		from: bits(&p.start[lane]), to: bits(&acc[:row.n*panelLanes][0]), ldTo: panelBytes, rows: row.n, lanes: panelLanes,
+	}
+	if w0 > 0 {
+		r.from, r.ldFrom = r.to, r.ldTo
+	}
+	r.do(k.sweep, &w.sweep)
+	if w0+t.words == p.words {
+		t.rows, t.s, t.y = row.n, &p.s[row.at], &p.y[row.at*p.lanes+lane]
+		k.finish(t, acc)
 	}
 }
 

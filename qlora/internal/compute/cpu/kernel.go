@@ -44,6 +44,12 @@ type kernels struct {
 	foldRound func(q []int8, x, scale []float32, inv float32, random []uint32, skip int)
 	ints      *intKernels
 
+	// sweepBF16, where not nil, multiplies activations rounded to bfloat16 by
+	// weights that are, on tiles.
+	sweepBF16   func(s *sweep)
+	roundBF16   func(dst []uint16, src []float32)
+	ceilingBF16 func(rounds int) int
+
 	// ceiling runs independent multiply-adds in registers and returns how many
 	// floating-point operations that were; nil where there is no such loop.
 	ceiling func(rounds int) int

@@ -13,8 +13,19 @@ func available() []kernels {
 	}
 	if x.AVX512F && x.AVX512BW && x.AVX512VL && x.AVX512DQ {
 		list = append([]kernels{avx512Kernels()}, list...)
+		if x.AVX512VNNI && x.AMXInt8 && tileState() {
+			list = append([]kernels{amxKernels()}, list...)
+		}
 	}
 	return list
+}
+
+// coarse returns the kernel sets that are taken only by name.
+func coarse() []kernels {
+	if x := cpuid.X86; x.AMXBF16 && available()[0].name == "amx" {
+		return []kernels{amxBF16Kernels()}
+	}
+	return nil
 }
 
 func avx2Kernels() kernels {

@@ -61,6 +61,8 @@ func (d *Device) base(y []float32, x activation, w *weight, n int, add bool) (le
 	switch {
 	case w.format == compute.FormatInt8:
 		d.baseInt8(y, x, w, n, add)
+	case n > fewTokens && w.h != nil && w.cols%2 == 0 && d.kern.sweepBF16 != nil:
+		d.baseBF16(y, x.x, w, n, add)
 	case n <= fewTokens:
 		d.baseFew(y, x.x, w, n, add)
 	default:

@@ -14,6 +14,7 @@ type worker struct {
 	scratch scratch
 	tile    intTile             // where micro-kernels find their arguments
 	unit    [panelLanes]float32 // ones
+	sweep   sweep
 }
 
 func newPool(n int, mem *pages) pool {

@@ -10,17 +10,18 @@ const siteRounding = 1 << 31
 // on the way. Rounding is stochastic where there is a stream, as unbiased
 // gradients need (arXiv 2306.11987), and to nearest else.
 func (d *Device) requantised(dx, dy []float32, c *codes, n int, rnd *stream, site uint32) {
-	k, ld := d.kern.ints, 4*c.depthWords()
+	k, wide := d.kern.ints, 4*c.depthWords()
+	ld := k.apart(wide)
 	a, s := d.scratch.raised((n+k.mr)*ld), d.scratch.floats(slotD, n)
 	d.pool.rows(n, 4*c.rows, func(w *worker, lo, hi int) {
-		q := w.scratch.bytes(ld)
+		q := w.scratch.bytes(wide)
 		for t := lo; t < hi; t++ {
 			s[t] = d.foldCodes(q[:c.rows], dy[t*c.rows:(t+1)*c.rows], c.scale, rnd, site|siteRounding, t*c.rows)
-			d.kern.raise(a[t*ld:(t+1)*ld], q, k.mask())
+			d.kern.raise(a[t*ld:t*ld+wide], q, k.mask())
 		}
 	})
 	d.multiplyInt8(intProduct{
-		m: n, lanes: c.cols, words: c.depthWords(), a: a, right: d.turned(c), start: c.colStart, s: s, y: dx,
+		m: n, lanes: c.cols, words: c.depthWords(), a: a, lda: ld, right: d.turned(c), start: c.colStart, s: s, y: dx,
 	})
 }
 

@@ -24,7 +24,7 @@ func (e *UnknownError) Error() string {
 func (e *UnknownError) Unwrap() error { return compute.ErrUnsupported }
 
 // Open returns the device of that name with its default options: "cpu" or "cpu:P",
-// P one of cpu.Paths, and in a program built with the tag cuda "cuda" or "cuda:N".
+// P one of cpu.Paths or "amx-bf16", and in a program built with the tag cuda "cuda" or "cuda:N".
 func Open(name string) (compute.Device, error) {
 	if kind(name) == "cpu" {
 		return newCPU(name, 1)
