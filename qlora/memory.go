@@ -1,11 +1,13 @@
 package qlora
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"runtime"
 	"strings"
 
+	"github.com/borea-go/borea/checkpoint/safetensors"
 	"github.com/borea-go/borea/internal/hfconfig"
 	"github.com/borea-go/borea/qlora/internal/compute"
 	"github.com/borea-go/borea/qlora/internal/compute/cpu"
@@ -17,6 +19,7 @@ import (
 // peak, in bytes.
 type MemoryPlan struct {
 	Weights     int64 `json:"weights"`     // frozen, norms and rotary table included
+	Mapped      int64 `json:"mapped"`      // of files: the system's page cache, which it takes back when it must
 	Adapters    int64 `json:"adapters"`    // factors, their gradients and moments
 	Activations int64 `json:"activations"` // of one batch, and their gradients
 	Scratch     int64 `json:"scratch"`     // packed operands, logits of a chunk
@@ -26,7 +29,7 @@ type MemoryPlan struct {
 
 // Total is the predicted peak of the process's resident memory.
 func (p MemoryPlan) Total() int64 {
-	return p.Weights + p.Adapters + p.Activations + p.Scratch + p.Snapshot + p.Runtime
+	return p.Weights + p.Mapped + p.Adapters + p.Activations + p.Scratch + p.Snapshot + p.Runtime
 }
 
 // String lists the parts in MiB.
@@ -42,6 +45,9 @@ func (p MemoryPlan) String() string {
 	} {
 		fmt.Fprintf(&b, " %s %d", x.name, x.n>>20)
 	}
+	if p.Mapped > 0 {
+		fmt.Fprintf(&b, ", and %d mapped from files, which the system drops and reads again when memory is short", p.Mapped>>20)
+	}
 	return b.String()
 }
 
@@ -49,10 +55,11 @@ func (p MemoryPlan) String() string {
 // Phi-3 tokenizer loaded.
 const runtimeBytes = 64 << 20
 
-// PredictMemory tells, from config.json alone, the peak resident memory of
-// loading the model of fsys on the CPU and training it with these options. It
-// runs the planning of Load and NewTrainer against a device that only counts;
-// scratch memory follows the formulas of cpu.Scratch.
+// PredictMemory tells, from config.json and, with Mapped, the headers of the
+// weights, the peak resident memory of loading the model of fsys on the CPU and
+// training it with these options. It runs the planning of Load and NewTrainer
+// against a device that only counts; scratch memory follows the formulas of
+// cpu.Scratch.
 func PredictMemory(fsys fs.FS, load LoadOptions, train Options) (MemoryPlan, error) {
 	var p MemoryPlan
 	if !load.OnCPU() {
@@ -69,9 +76,11 @@ func PredictMemory(fsys fs.FS, load LoadOptions, train Options) (MemoryPlan, err
 	}
 	count := &ledger{}
 	m := &Model{dev: count, cfg: cfg, opts: load}
-	m.net = phi3.Outline(count, cfg, phi3.Formats{Linear: formats[load.Weights], Embed: formats[load.Embeddings]})
+	if err := m.outline(fsys); err != nil {
+		return p, err
+	}
 	m.net.Fit(max(train.MaxLength, min(cfg.OriginalMaxPosition, cfg.MaxPosition)))
-	p.Weights = count.take()
+	p.Weights, p.Mapped = count.take(), count.mapped
 	tr := newTrainable(m, train)
 	p.Adapters = count.take()
 	n := train.BatchSize * train.MaxLength
@@ -87,6 +96,29 @@ func PredictMemory(fsys fs.FS, load LoadOptions, train Options) (MemoryPlan, err
 	}
 	p.Snapshot, p.Runtime = tr.snapshotBytes(), runtimeBytes
 	return p, nil
+}
+
+// outline makes the weights of a model on a device that counts. For mapped ones it
+// maps the files of fsys.
+func (m *Model) outline(fsys fs.FS) (err error) {
+	var src *safetensors.Model
+	var s *Smoothing
+	if m.opts.Smoothing != "" {
+		if s, err = ReadSmoothing(m.opts.Smoothing); err != nil {
+			return err
+		}
+	}
+	if m.opts.Mapped {
+		if src, err = safetensors.OpenModel(fsys); err != nil {
+			return err
+		}
+		m.files = src
+		if err := m.mapFiles(src); err != nil {
+			return errors.Join(err, m.closeFiles())
+		}
+	}
+	m.net = phi3.Outline(m.dev, m.cfg, src, phi3.Formats{Linear: formats[m.opts.Weights], Embed: formats[m.opts.Embeddings]}, s.phi3())
+	return m.closeFiles()
 }
 
 // snapshotBytes is two copies of the state, of which a background save still
@@ -105,7 +137,8 @@ func (t *trainable) snapshotBytes() int64 {
 // ledger is a device that counts what is asked of it and computes nothing.
 type ledger struct {
 	compute.Device
-	bytes int64
+	bytes  int64
+	mapped int64 // of weights where they lie in files
 }
 
 // region is a buffer or weight of a ledger.
@@ -145,6 +178,15 @@ func (l *ledger) Weight(f compute.Format, rows, cols int, _ compute.RowSource) (
 	r := &region{rows: rows, cols: cols, format: f, bytes: cpu.WeightBytes(f, rows, cols)}
 	l.bytes += r.bytes
 	return r, nil
+}
+
+// MappedWeight implements compute.Mapper.
+func (l *ledger) MappedWeight(f compute.Format, rows, cols int, raw []byte) (compute.Weight, error) {
+	if !cpu.Mappable(f, rows, cols, raw) {
+		return nil, compute.ErrUnsupported
+	}
+	l.mapped += int64(len(raw))
+	return &region{rows: rows, cols: cols, format: f, bytes: int64(len(raw))}, nil
 }
 
 // Type implements compute.Buffer.

@@ -2,7 +2,9 @@ package qlora
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -67,6 +69,12 @@ type LoadOptions struct {
 	// error of int8 linears where some channels are much larger than others. Empty
 	// is none.
 	Smoothing string `json:"smoothing,omitempty" yaml:"smoothing"`
+	// Mapped uses weights where they lie in their files, on a CPU and a system that
+	// can: bf16 weights of bf16 files and f32 of f32, smoothed ones excepted. Loading
+	// them takes no time, their memory is the system's page cache, and numbers that
+	// are not finite show in results only. Until Close nobody may shorten the files:
+	// the program would die of it (SIGBUS).
+	Mapped bool `json:"mapped" yaml:"mapped"`
 	// BlockTokens is how many tokens are scored or prefilled at once, at least 1.
 	BlockTokens int `json:"block_tokens" yaml:"block_tokens"`
 }
@@ -143,6 +151,7 @@ type Model struct {
 
 	replicas []*Model      // the same weights on the other devices, for a Trainer
 	group    compute.Group // joins the devices, nil for one
+	files    io.Closer     // of mapped weights, nil for none
 }
 
 // Load reads a model directory in Hugging Face layout.
@@ -215,7 +224,14 @@ func (m *Model) loadWeights(ctx context.Context, fsys fs.FS) error {
 	if err != nil {
 		return err
 	}
-	defer src.Close()
+	m.files = src
+	if m.opts.Mapped && m.opts.OnCPU() {
+		if err := m.mapFiles(src); err != nil {
+			return err
+		}
+	} else {
+		defer m.closeFiles()
+	}
 	if m.fingerprint, err = weightsFingerprint(m.cfg, src); err != nil {
 		return err
 	}
@@ -231,6 +247,25 @@ func (m *Model) loadWeights(ctx context.Context, fsys fs.FS) error {
 	}
 	m.net.Fit(min(m.cfg.OriginalMaxPosition, m.cfg.MaxPosition))
 	return m.dev.Sync()
+}
+
+// mapFiles maps the weights, or says in the log why they will be read.
+func (m *Model) mapFiles(src *safetensors.Model) error {
+	err := src.Map()
+	if errors.Is(err, safetensors.ErrNotMappable) {
+		m.env.log().Warn("weights are read, not mapped", "cause", err)
+		return nil
+	}
+	return err
+}
+
+func (m *Model) closeFiles() error {
+	if m.files == nil {
+		return nil
+	}
+	err := m.files.Close()
+	m.files = nil
+	return err
 }
 
 // Close frees the device memory.
@@ -267,5 +302,6 @@ func (m *Model) Device() string {
 	return name
 }
 
-// WeightBytes returns the memory of the frozen weights on each device.
+// WeightBytes returns the memory of the frozen weights on each device, mapped ones
+// included.
 func (m *Model) WeightBytes() int64 { return m.net.Bytes() }

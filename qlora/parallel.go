@@ -66,7 +66,7 @@ func (m *Model) closeDevices() error {
 		errs = append(errs, m.group.Close())
 	}
 	for _, r := range m.all() {
-		errs = append(errs, r.dev.Close())
+		errs = append(errs, r.dev.Close(), r.closeFiles())
 	}
 	return errors.Join(errs...)
 }

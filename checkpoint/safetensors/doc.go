@@ -8,13 +8,12 @@
 //
 // Files: format.go types and limits, header.go the hostile part, reader.go one
 // file, model.go a sharded model directory, finite.go the search for NaN,
-// writer.go writing, float16.go number formats.
+// map.go files used where they lie, writer.go writing, float16.go number formats.
 //
 // Stricter than the reference implementation: duplicate keys, unknown keys of a
 // tensor, a null __metadata__, more than 8 dimensions and more than 100,000
 // tensors are refused.
 //
-// What it does not do: it maps no memory, refuses pickle files
-// (ErrPickleRefused) and types of less than a byte, and converts no types other
-// than widening to float32.
+// What it does not do: it refuses pickle files (ErrPickleRefused) and types of less
+// than a byte, and converts no types other than widening to float32.
 package safetensors

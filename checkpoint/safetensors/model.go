@@ -33,7 +33,8 @@ var ErrPickleRefused = errors.New("safetensors: weights in pickle format are ref
 // methods are safe for concurrent use.
 type Model struct {
 	shards  map[string]*Reader
-	files   []io.Closer
+	files   map[string]fs.File
+	maps    map[string][]byte // whole files, nil without Map
 	of      map[string]string // tensor to shard
 	tensors []Info
 }
@@ -58,7 +59,7 @@ func (e *ShardError) Unwrap() error { return e.Err }
 // lead out of the directory is the file system's choice: os.DirFS allows it,
 // os.Root.FS refuses it.
 func OpenModel(fsys fs.FS) (*Model, error) {
-	m := &Model{shards: map[string]*Reader{}, of: map[string]string{}}
+	m := &Model{shards: map[string]*Reader{}, files: map[string]fs.File{}, of: map[string]string{}}
 	if err := m.open(fsys); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
@@ -178,7 +179,7 @@ func (m *Model) openReader(fsys fs.FS, name string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.files = append(m.files, f)
+	m.files[name] = f
 	st, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -199,13 +200,13 @@ func (m *Model) checkIndex(weightMap map[string]string) error {
 	return nil
 }
 
-// Close closes the files.
+// Close unmaps and closes the files.
 func (m *Model) Close() error {
-	var errs []error
+	errs := []error{unmapAll(m.maps)}
 	for _, f := range m.files {
 		errs = append(errs, f.Close())
 	}
-	m.files = nil
+	m.files, m.maps = nil, nil
 	return errors.Join(errs...)
 }
 

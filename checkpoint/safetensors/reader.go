@@ -10,6 +10,7 @@ import (
 // when the io.ReaderAt is.
 type Reader struct {
 	r        io.ReaderAt
+	size     int64
 	tensors  []Info
 	index    map[string]int
 	metadata map[string]string
@@ -30,7 +31,7 @@ func NewReader(r io.ReaderAt, size int64, lim Limits) (*Reader, error) {
 	if err := p.checkCover(size); err != nil {
 		return nil, err
 	}
-	return &Reader{r: r, tensors: p.tensors, index: p.index, metadata: p.metadata}, nil
+	return &Reader{r: r, size: size, tensors: p.tensors, index: p.index, metadata: p.metadata}, nil
 }
 
 // Tensors returns all tensors in file order. The slice must not be changed.

@@ -33,6 +33,7 @@ func run() error {
 	flag.StringVar(&load.Weights, "weights", load.Weights, "int8, int8w, bf16, nf4 or f32")
 	flag.StringVar(&load.Embeddings, "embeddings", load.Embeddings, "bf16, f32 or int8: embedding and head")
 	flag.StringVar(&load.KVCache, "kv-cache", load.KVCache, "full, f16 or int8: keys and values")
+	flag.BoolVar(&load.Mapped, "mapped", false, "use bf16 weights of bf16 files where they lie in the files, which must not shrink")
 	flag.IntVar(&gen.MaxNewTokens, "max-new-tokens", 128, "longest continuation")
 	flag.Float64Var(&gen.Temperature, "temperature", 0, "0 takes the most likely token")
 	flag.IntVar(&gen.TopK, "top-k", 0, "keep the K most likely tokens; 0 keeps all")

@@ -40,3 +40,13 @@ type Snapshot interface {
 type Tabler interface {
 	Table(f Format, rows, cols int, src RowSource) (Weight, error)
 }
+
+// Mapper is a Device that can use a matrix where it lies.
+type Mapper interface {
+	// MappedWeight returns a weight of FormatF32 or FormatBF16 whose numbers are raw,
+	// little-endian and row after row. raw must stay readable and unchanged until the
+	// device is closed. What cannot be used where it lies, for its format, its
+	// alignment or the processor's byte order, is refused with ErrUnsupported: read it
+	// into a Weight.
+	MappedWeight(f Format, rows, cols int, raw []byte) (Weight, error)
+}

@@ -3,6 +3,7 @@ package phi3
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -94,16 +95,7 @@ func (l *loader) extra(tied bool) error {
 func Load(ctx context.Context, dev compute.Device, cfg *hfconfig.Config, src *safetensors.Model, f Formats, s *Smoothing, progress func(done, total int)) (*Model, error) {
 	l := newLoader(ctx, dev, cfg, src, s)
 	l.total, l.progress = 3+6*cfg.Layers, progress
-	m := &Model{Dev: dev, Config: cfg, format: f.Linear}
-	m.Embed = l.table("model.embed_tokens.weight", f.Embed, cfg.VocabSize, cfg.HiddenSize, cfg.TieWordEmbeddings)
-	for i := range cfg.Layers {
-		m.layers = append(m.layers, l.layer(cfg, f.Linear, i))
-	}
-	m.norm = l.vector("model.norm.weight", cfg.HiddenSize)
-	m.Head = m.Embed
-	if !cfg.TieWordEmbeddings {
-		m.Head = l.matrix("lm_head.weight", f.Embed, cfg.VocabSize, cfg.HiddenSize)
-	}
+	m := l.model(cfg, f)
 	if l.err == nil {
 		l.err = l.extra(cfg.TieWordEmbeddings)
 	}
@@ -113,25 +105,25 @@ func Load(ctx context.Context, dev compute.Device, cfg *hfconfig.Config, src *sa
 	return m, l.err
 }
 
-// Outline allocates what Load does and fills nothing: for devices that count.
-func Outline(dev compute.Device, cfg *hfconfig.Config, f Formats) *Model {
-	m := &Model{Dev: dev, Config: cfg, format: f.Linear}
-	matrix := func(f compute.Format, rows, cols int) compute.Weight {
-		w, _ := dev.Weight(f, rows, cols, nil)
-		return w
+// Outline allocates what Load does and fills nothing: for devices that count. src
+// may be nil where nothing is mapped.
+func Outline(dev compute.Device, cfg *hfconfig.Config, src *safetensors.Model, f Formats, s *Smoothing) *Model {
+	l := newLoader(context.Background(), dev, cfg, src, s)
+	l.outline = true
+	return l.model(cfg, f)
+}
+
+// model lists the tensors in their order in memory.
+func (l *loader) model(cfg *hfconfig.Config, f Formats) *Model {
+	m := &Model{Dev: l.dev, Config: cfg, format: f.Linear}
+	m.Embed = l.table("model.embed_tokens.weight", f.Embed, cfg.VocabSize, cfg.HiddenSize, cfg.TieWordEmbeddings)
+	for i := range cfg.Layers {
+		m.layers = append(m.layers, l.layer(cfg, f.Linear, i))
 	}
-	c, h := cfg.HiddenSize, headsOf(cfg)
-	m.Embed = matrix(f.Embed, cfg.VocabSize, c)
-	for range cfg.Layers {
-		m.layers = append(m.layers, layer{
-			inNorm: dev.Alloc(compute.F32, c), postNorm: dev.Alloc(compute.F32, c),
-			qkv: matrix(f.Linear, h.QKV(), c), o: matrix(f.Linear, c, h.H*h.D),
-			gateUp: matrix(f.Linear, 2*cfg.IntermediateSize, c), down: matrix(f.Linear, c, cfg.IntermediateSize),
-		})
-	}
-	m.norm, m.Head = dev.Alloc(compute.F32, c), m.Embed
+	m.norm = l.vector("model.norm.weight", cfg.HiddenSize)
+	m.Head = m.Embed
 	if !cfg.TieWordEmbeddings {
-		m.Head = matrix(f.Embed, cfg.VocabSize, c)
+		m.Head = l.matrix("lm_head.weight", f.Embed, cfg.VocabSize, cfg.HiddenSize)
 	}
 	return m
 }
@@ -143,6 +135,7 @@ type loader struct {
 	src         *safetensors.Model
 	done, total int
 	progress    func(done, total int)
+	outline     bool // nothing is read
 	used        map[string]bool
 	smooth      map[string]factors
 	raw         sync.Pool // *[]byte of a few rows: garbage of the file's size would double the heap
@@ -178,6 +171,9 @@ func (l *loader) check(name string, want ...int) bool {
 	if l.err != nil {
 		return false
 	}
+	if l.outline {
+		return true
+	}
 	l.used[name] = true
 	info, ok := l.src.Info(name)
 	if !ok {
@@ -201,11 +197,14 @@ func (l *loader) vector(name string, n int) compute.Buffer {
 	if !l.check(name, n) {
 		return nil
 	}
+	b := l.dev.Alloc(compute.F32, n)
+	if l.outline {
+		return b
+	}
 	v := make([]float32, n)
 	if l.err = l.read(name, 0, v); l.err != nil {
 		return nil
 	}
-	b := l.dev.Alloc(compute.F32, n)
 	l.dev.Upload(b, v)
 	l.tick()
 	return b
@@ -230,13 +229,31 @@ func (l *loader) store(how storing, name string, f compute.Format, rows, cols in
 	if !l.check(name, rows, cols) {
 		return nil
 	}
-	w, err := how(f, rows, cols, l.rows(name, cols))
+	w, err := l.mapped(name, f, rows, cols)
+	if errors.Is(err, compute.ErrUnsupported) {
+		w, err = how(f, rows, cols, l.rows(name, cols))
+	}
 	if err != nil {
 		l.err = fmt.Errorf("load %s: %w", name, err)
 		return nil
 	}
 	l.tick()
 	return w
+}
+
+// mapped returns a matrix as it lies in its file. It is not looked through for
+// numbers that are not finite: that would read it all.
+func (l *loader) mapped(name string, f compute.Format, rows, cols int) (compute.Weight, error) {
+	d, can := l.dev.(compute.Mapper)
+	if _, smoothed := l.smooth[name]; !can || smoothed || l.src == nil {
+		return nil, compute.ErrUnsupported
+	}
+	info, _ := l.src.Info(name)
+	raw, alike := l.src.Mapped(name), info.DType == "F32" && f == compute.FormatF32 || info.DType == "BF16" && f == compute.FormatBF16
+	if raw == nil || !alike {
+		return nil, compute.ErrUnsupported
+	}
+	return d.MappedWeight(f, rows, cols, raw)
 }
 
 // rows reads a matrix.

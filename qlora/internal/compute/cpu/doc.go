@@ -12,7 +12,8 @@
 // four rows at a time. A Cache may be F16, or I8, whose numbers are off by
 // absmax/254 of their token and head at most.
 //
-// Weights, buffers and scratch lie outside the heap, so that the collector does
+// MappedWeight uses float32 and bfloat16 where they lie in a file. All other
+// weights, buffers and scratch lie outside the heap, so that the collector does
 // not let the process grow to twice their size; Scratch and WeightBytes predict
 // them. The exponential is within 2e-7 of the true one, relatively.
 //
@@ -32,6 +33,6 @@
 //
 // What it does not do: it has no AVX512-BF16 or NEON kernels (arm64 runs the
 // portable path); elsewhere activations are never bfloat16; float weights are not
-// packed ahead of time, nor is any mapped from its file; NF4 has no assembly, its
-// absmax is float32 and not quantised again; operations are not asynchronous.
+// packed ahead of time; NF4 has no assembly, its absmax is float32 and not quantised
+// again; operations are not asynchronous.
 package cpu

@@ -22,6 +22,7 @@ var special = []struct {
 	{"misuse is a sticky error", misuse},
 	{"mark and release", release},
 	{"copy and zero", copies},
+	{"mapped weights", mapped},
 }
 
 func check(t *testing.T, err error) {
