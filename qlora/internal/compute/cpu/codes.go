@@ -77,7 +77,7 @@ func (c *codes) depthWords() int { return roundUp(c.rows, panelLanes) / 4 }
 // a word.
 func (d *Device) turned(c *codes) intRight {
 	return func(w *worker, lane, w0, n int) *int8 {
-		dst := w.scratch.bytes(depthBlock * panelBytes)[:n*panelBytes]
+		dst := w.scratch.bytes(wordBlock * panelBytes)[:n*panelBytes]
 		at, have := lane/4, min(panelLanes/4, c.words-lane/4)
 		for i := 0; i < n; i += panelLanes / 4 {
 			src := c.q[16*(w0+i)*c.words+at*panelBytes:][:have*panelBytes]
@@ -121,12 +121,12 @@ func (c *codes) sum(d *Device) {
 	if !k.offset {
 		return
 	}
-	ones := slices.Repeat([]uint8{1}, panelBytes/panelLanes*depthBlock)
+	ones := slices.Repeat([]uint8{1}, panelBytes/panelLanes*wordBlock)
 	add := func(start []int32, words int, right intRight) {
 		for lane := 0; lane < len(start); lane += panelLanes {
 			sums := start[lane:][:panelLanes]
-			for w0 := 0; w0 < words; w0 += depthBlock {
-				n := min(depthBlock, words-w0)
+			for w0 := 0; w0 < words; w0 += wordBlock {
+				n := min(wordBlock, words-w0)
 				w.tile = intTile{a: &ones[0], b: right(w, lane, w0, n), words: n, from: &sums[0], to: &sums[0], rows: 1, lanes: panelLanes}
 				k.tile(&w.tile)
 			}

@@ -16,9 +16,11 @@ type product struct {
 // depthBlock × nr, stays in the first cache, and a block of each side in the
 // second.
 const (
-	depthBlock = 256
+	depthBlock = 384
+	wordBlock  = 256 // of int8 products, in words of four codes
 	leftBlock  = 512 // lanes of A in a task, about
 	rightBlock = 256 // lanes of B in a task, at most
+	deepBlock  = 512 // lanes of either side of a product split in depth, at most
 	minTasks   = 16  // that a product splits into when it can
 )
 
@@ -55,7 +57,7 @@ func (d *Device) multiplyLeft(p product, l leftSide) {
 // result is small and the sum long, as in the gradient of the loss, so that
 // neither side is packed twice for want of tasks.
 func depthParts(p product) int {
-	if p.m > leftBlock || p.n > rightBlock || p.k < 16*depthBlock {
+	if p.m > deepBlock || p.n > deepBlock || p.k < 16*depthBlock {
 		return 1
 	}
 	return min(minTasks, p.k/(4*depthBlock))
@@ -94,22 +96,20 @@ type grid struct {
 	pack   func(o operand, dst []float32, width, l0, lanes, k0, k int)
 }
 
-// split chooses the block of C that is one task, from the shape alone.
+// split chooses the block of C that is one task, from the shape alone: narrow
+// before low, because every row of blocks packs the right side anew.
 func (g grid) split(p product) (rows, cols int) {
 	rows, cols = roundUp(min(p.m, leftBlock), g.mr), roundUp(min(p.n, rightBlock), g.nr)
-	for tasks(p, rows, cols) < minTasks && (rows > 4*g.mr || cols > 2*g.nr) {
-		if rows/g.mr > cols/g.nr || cols <= 2*g.nr {
-			rows = roundUp(rows/2, g.mr)
-		} else {
-			cols = roundUp(cols/2, g.nr)
-		}
+	for tasks(p.m, p.n, rows, cols) < minTasks && cols > g.nr {
+		cols = roundUp(cols/2, g.nr)
+	}
+	for tasks(p.m, p.n, rows, cols) < minTasks && rows > 4*g.mr {
+		rows = roundUp(rows/2, g.mr)
 	}
 	return rows, cols
 }
 
-func tasks(p product, rows, cols int) int {
-	return (p.m + rows - 1) / rows * ((p.n + cols - 1) / cols)
-}
+func tasks(m, n, rows, cols int) int { return (m + rows - 1) / rows * ((n + cols - 1) / cols) }
 
 func roundUp(n, unit int) int { return (n + unit - 1) / unit * unit }
 
@@ -176,12 +176,27 @@ func (d *Device) block(w *worker, p product, l leftSide, row, col, depth span) {
 	right := w.scratch.floats(slotB, roundUp(col.n, nr)*depthBlock)
 	for k0 := depth.at; k0 < depth.at+depth.n; k0 += depthBlock {
 		k := min(depthBlock, p.k-k0)
-		for j := 0; j < col.n; j += nr {
-			d.packRight(p.b, right[j*k:], col.at+j, min(nr, col.n-j), k0, k)
-		}
+		d.packBlock(p.b, right, col, k0, k)
 		d.panels(w, l.block(row.at, k0, k), right, tileGrid{
 			c: p.c[row.at*p.ldc+col.at:], ldc: p.ldc, rows: row.n, cols: col.n, k: k, alpha: p.alpha, add: p.add || k0 > depth.at,
 		})
+	}
+}
+
+// packedRows is how many stored rows of a deep operand are read side by side: all
+// panels' parts of them, so that a row is read on, not a piece of every row.
+const packedRows = 32
+
+// packBlock packs the panels of columns of B for one depth block.
+func (d *Device) packBlock(o operand, right []float32, col span, k0, k int) {
+	nr, step := d.kern.nr, k
+	if o.deep {
+		step = packedRows
+	}
+	for r := 0; r < k; r += step {
+		for j := 0; j < col.n; j += nr {
+			d.packRight(o, right[j*k+r*nr:], col.at+j, min(nr, col.n-j), k0+r, min(step, k-r))
+		}
 	}
 }
 

@@ -142,13 +142,13 @@ func (k *intKernels) split(m, lanes int) (rows, cols int) {
 func (p *intProduct) block(k *intKernels, w *worker, row, col span) {
 	high := row.n + k.mr
 	var acc []int32
-	if p.words > depthBlock || k.sweep != nil {
+	if p.words > wordBlock || k.sweep != nil {
 		acc = w.scratch.ints(roundUp(col.n, panelLanes) * high)
 	}
 	t, unit := &w.tile, &w.unit
 	*t = intTile{lda: p.lda, ldy: 4 * p.lanes, add: p.add}
-	for w0 := 0; w0 < p.words; w0 += depthBlock {
-		t.words = min(depthBlock, p.words-w0)
+	for w0 := 0; w0 < p.words; w0 += wordBlock {
+		t.words = min(wordBlock, p.words-w0)
 		for j := 0; j < col.n; j += panelLanes {
 			lane := col.at + j
 			t.b, t.lanes = p.right(w, lane, w0, t.words), min(panelLanes, col.n-j)

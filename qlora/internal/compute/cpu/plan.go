@@ -21,13 +21,13 @@ func Scratch(workers int, s Shape) int64 {
 		n*(s.Rank+s.Heads.H) +
 		(n+k.ints.mr)*(widest+panelLanes)/4 + // left codes
 		chunk*(s.Vocab+s.Hidden) +
-		max(minTasks*chunk*min(s.Hidden, rightBlock), minTasks*min(n, leftBlock)*min(s.Rank, rightBlock))
+		minTasks*max(chunk*min(s.Hidden, deepBlock), min(n, deepBlock)*min(s.Rank, deepBlock))
 	if s.Dropout {
 		floats += n * max(s.MLP, s.Hidden)
 	}
 	floats += attentionScratch(k, s)
 	// Of each worker: a packed right panel, sums of a block, tiles of attention.
-	each := (rightBlock+k.nr)*depthBlock + (leftBlock+k.ints.mr)*(rightBlock+panelLanes) + depthBlock*panelLanes +
+	each := (deepBlock+k.nr)*depthBlock + (leftBlock+k.ints.mr)*(rightBlock+panelLanes) + wordBlock*panelLanes +
 		4*56*keyBlock + 2*56*s.Heads.D + widest
 	return 4 * int64(floats+workers*each)
 }

@@ -37,6 +37,13 @@
 
 #define CLEAR512(r) VPXORD r, r, r
 
+// CLAIM512 fetches both lines of a row of C, at AX, for writing: PREFETCHW (AX)
+// and 64(AX), which the assembler lacks.
+#define CLAIM512 \
+	BYTE $0x0f; BYTE $0x0d; BYTE $0x08;             \
+	BYTE $0x0f; BYTE $0x0d; BYTE $0x48; BYTE $0x40; \
+	ADDQ R8, AX
+
 #define PUT512(lo, hi) \
 	VMULPS  lo, Z31, lo;  \
 	VMULPS  hi, Z31, hi;  \
@@ -70,6 +77,21 @@
 // func tile14x32(c *float32, ldc int, a *float32, ra, ka int, b *float32, k int, alpha float32, add bool)
 TEXT ·tile14x32(SB), NOSPLIT, $0-61
 	ADDRESS
+	MOVQ DX, AX
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
+	CLAIM512
 	LEAQ (R9)(R9*4), AX
 	LEAQ (SI)(AX*1), R11
 	LEAQ (SI)(AX*2), R12
