@@ -34,9 +34,9 @@ func (d *Device) leftBF16(x []float32, cols, n int) (left []uint8, lda int) {
 // blockBF16 computes rows and columns of y.
 func (d *Device) blockBF16(w *worker, p product, left []uint8, lda int, row, col span) {
 	var zero [panelLanes]float32
-	right := w.scratch.floats(slotB, panelLanes*depthBlock)
-	for k0 := 0; k0 < p.k; k0 += depthBlock {
-		k := min(depthBlock, p.k-k0)
+	right := w.scratch.floats(slotB, panelLanes*wordBlock)
+	for k0 := 0; k0 < p.k; k0 += wordBlock {
+		k := min(wordBlock, p.k-k0)
 		for j := col.at; j < col.at+col.n; j += panelLanes {
 			lanes := min(panelLanes, col.at+col.n-j)
 			d.kern.pack(p.b, right, panelLanes, j, lanes, k0, k)
