@@ -227,52 +227,72 @@ extern "C" __global__ void __launch_bounds__(256) mma_reduce_bf16(bf16 *c, const
 	reduce(c, part, n, split, alpha, add);
 }
 
-// mma_narrow: part[z] = A Bᵀ over a part of the depth, n ≤ 64. The product reads A
-// once and computes little: tiles of 128 × 64, three stages of 128 bytes of depth,
-// so that much of A is in flight. Grid (⌈m/128⌉, 1, split), 72 KiB of shared memory.
-enum { narrowStage = (128 + 64) * 128, narrowStages = 3 };
+// Slim products, n ≤ 64: one reads its long operand once and computes little, so
+// tiles are 128 × 64 and stages hold 64 elements of depth, three of them, for much
+// of that operand to be in flight. Grid (⌈m/128⌉, 1, split), 72 KiB of shared memory.
+enum { slimStages = 3, slimStage = (128 + 64) * 128 };
 
-__device__ __forceinline__ void narrowFetch(u32 to, const bf16 *p, i64 ld, int first, int rows, int count, int k0, int k1) {
-	for (int e = threadIdx.x; e < count * 8; e += 256) {
-		int r = e / 8, c = e % 8, k = k0 + c * 8;
-		bool ok = first + r < rows && k < k1;
-		copy16(to + r * 128 + ((c ^ (r & 7)) << 4), ok ? p + (first + r) * ld + k : p, ok);
+// Panel is size rows of a bf16 operand that has limit rows, from first on; across: it
+// lies as [depth, rows].
+template <bool across, int size> struct Panel {
+	const bf16 *p;
+	i64 ld;
+	int first, limit;
+
+	// fetch brings depth [k0, k0+64) below k1.
+	__device__ __forceinline__ void fetch(u32 to, int k0, int k1) const {
+		const int words = across ? size / 8 : 8, lines = across ? 64 : size;
+		for (int e = threadIdx.x; e < lines * words; e += 256) {
+			int line = e / words, c = e % words;
+			int k = k0 + (across ? line : c * 8), r = first + (across ? c * 8 : line);
+			bool ok = k < k1 && r < limit;
+			copy16(to + line * words * 16 + ((c ^ (line & 7)) << 4), ok ? p + (across ? k * ld + r : r * ld + k) : p, ok);
+		}
 	}
-}
 
-extern "C" __global__ void __launch_bounds__(256) mma_narrow(float *part, const bf16 *a, i64 lda, const bf16 *b, i64 ldb, int m, int n, int k) {
+	// load is Operand's, a step being 16 of depth.
+	template <bool depthFirst> __device__ __forceinline__ void load(u32 *f, u32 at, int r0, int s) const {
+		int lane = threadIdx.x % 32, in = lane % 8, one = lane / 8 % 2, two = lane / 16;
+		int r = r0 + (depthFirst ? two : one) * 8, k = s * 16 + (depthFirst ? one : two) * 8;
+		int line = (across ? k : r) + in, c = (across ? r : k) / 8;
+		u32 from = at + line * (across ? size * 2 : 128) + ((c ^ (line & 7)) << 4);
+		if (across) ldmatrixT(f, from);
+		else ldmatrix(f, from);
+	}
+};
+
+// slim writes part[z] = a·b over a part of the depth k, [m,n], transposed [n,m].
+template <bool across>
+__device__ __forceinline__ void slim(float *part, const Panel<across, 128> &a, const Panel<across, 64> &b, int m, int n, int k, bool transposed) {
 	u32 mem = (u32)__cvta_generic_to_shared(raw);
-	int i0 = blockIdx.x * 128, warp = threadIdx.x / 32, lane = threadIdx.x % 32, r0 = warp % 4 * 32, c0 = warp / 4 * 32;
+	int warp = threadIdx.x / 32, lane = threadIdx.x % 32, r0 = warp % 4 * 32, c0 = warp / 4 * 32;
 	int per = ((k + 63) / 64 + gridDim.z - 1) / gridDim.z * 64, begin = min(k, (int)blockIdx.z * per), end = min(k, begin + per), next = begin;
 	float acc[2][4][4] = {};
-	for (int s = 0; s < narrowStages - 1; s++, next += 64) {
+	for (int s = 0; s < slimStages - 1; s++, next += 64) {
 		if (next < end) {
-			narrowFetch(mem + s * narrowStage, a, lda, i0, m, 128, next, end);
-			narrowFetch(mem + s * narrowStage + 128 * 128, b, ldb, 0, n, 64, next, end);
+			a.fetch(mem + s * slimStage, next, end);
+			b.fetch(mem + s * slimStage + 128 * 128, next, end);
 		}
 		asm volatile("cp.async.commit_group;");
 	}
-	for (int at = begin, stage = 0; at < end; at += 64, stage = (stage + 1) % narrowStages) {
-		asm volatile("cp.async.wait_group %0;" ::"n"(narrowStages - 2));
+	for (int at = begin, stage = 0; at < end; at += 64, stage = (stage + 1) % slimStages) {
+		asm volatile("cp.async.wait_group %0;" ::"n"(slimStages - 2));
 		__syncthreads();
 		if (next < end) {
-			u32 to = mem + (stage + narrowStages - 1) % narrowStages * narrowStage;
-			narrowFetch(to, a, lda, i0, m, 128, next, end);
-			narrowFetch(to + 128 * 128, b, ldb, 0, n, 64, next, end);
+			u32 to = mem + (stage + slimStages - 1) % slimStages * slimStage;
+			a.fetch(to, next, end);
+			b.fetch(to + 128 * 128, next, end);
 		}
 		next += 64;
 		asm volatile("cp.async.commit_group;");
-		u32 x = mem + stage * narrowStage, y = x + 128 * 128;
-		int in = lane % 8, one = lane / 8 % 2, two = lane / 16;
+		u32 x = mem + stage * slimStage, y = x + 128 * 128;
 #pragma unroll
 		for (int s = 0; s < 4; s++) {
 			u32 av[2][4], bv[2][4];
 #pragma unroll
 			for (int i = 0; i < 2; i++) {
-				int row = r0 + i * 16 + one * 8 + in, c = s * 2 + two;
-				ldmatrix(av[i], x + row * 128 + ((c ^ (row & 7)) << 4));
-				row = c0 + i * 16 + two * 8 + in, c = s * 2 + one;
-				ldmatrix(bv[i], y + row * 128 + ((c ^ (row & 7)) << 4));
+				a.template load<false>(av[i], x, r0 + i * 16, s);
+				b.template load<true>(bv[i], y, c0 + i * 16, s);
 			}
 #pragma unroll
 			for (int i = 0; i < 2; i++)
@@ -287,75 +307,22 @@ extern "C" __global__ void __launch_bounds__(256) mma_narrow(float *part, const 
 		for (int j = 0; j < 4; j++)
 #pragma unroll
 			for (int h = 0; h < 2; h++) {
-				int r = i0 + r0 + i * 16 + h * 8 + lane / 4, c = c0 + j * 8 + lane % 4 * 2;
-				if (r < m && c < n) *(float2 *)(to + (i64)r * n + c) = make_float2(acc[i][j][2 * h], acc[i][j][2 * h + 1]);
-			}
-}
-
-// mma_outer: part[z] = Aᵀ B over a part of the depth, A [k,m], B [k,n], n ≤ 64: an
-// adapter's gradient. Tiles as in mma_narrow, 64 rows of depth a stage. With
-// transposed it writes [n,m].
-__device__ __forceinline__ void outerFetch(u32 to, const bf16 *p, int ld, int first, int words, int k0, int k1) {
-	for (int e = threadIdx.x; e < 64 * words; e += 256) {
-		int k = e / words, c = e % words, at = first + c * 8;
-		bool ok = k0 + k < k1 && at < ld;
-		copy16(to + k * words * 16 + ((c ^ (k & 7)) << 4), ok ? p + (i64)(k0 + k) * ld + at : p, ok);
-	}
-}
-
-extern "C" __global__ void __launch_bounds__(256) mma_outer(float *part, const bf16 *a, const bf16 *b, int m, int n, int k, int transposed) {
-	u32 mem = (u32)__cvta_generic_to_shared(raw);
-	int i0 = blockIdx.x * 128, warp = threadIdx.x / 32, lane = threadIdx.x % 32, r0 = warp % 4 * 32, c0 = warp / 4 * 32;
-	int per = ((k + 63) / 64 + gridDim.z - 1) / gridDim.z * 64, begin = min(k, (int)blockIdx.z * per), end = min(k, begin + per), next = begin;
-	float acc[2][4][4] = {};
-	for (int s = 0; s < narrowStages - 1; s++, next += 64) {
-		if (next < end) {
-			outerFetch(mem + s * narrowStage, a, m, i0, 16, next, end);
-			outerFetch(mem + s * narrowStage + 16384, b, n, 0, 8, next, end);
-		}
-		asm volatile("cp.async.commit_group;");
-	}
-	for (int at = begin, stage = 0; at < end; at += 64, stage = (stage + 1) % narrowStages) {
-		asm volatile("cp.async.wait_group %0;" ::"n"(narrowStages - 2));
-		__syncthreads();
-		if (next < end) {
-			u32 to = mem + (stage + narrowStages - 1) % narrowStages * narrowStage;
-			outerFetch(to, a, m, i0, 16, next, end);
-			outerFetch(to + 16384, b, n, 0, 8, next, end);
-		}
-		next += 64;
-		asm volatile("cp.async.commit_group;");
-		u32 x = mem + stage * narrowStage, y = x + 16384;
-		int in = lane % 8, one = lane / 8 % 2, two = lane / 16;
-#pragma unroll
-		for (int s = 0; s < 4; s++) {
-			u32 av[2][4], bv[2][4];
-#pragma unroll
-			for (int i = 0; i < 2; i++) {
-				int row = s * 16 + two * 8 + in, c = (r0 + i * 16) / 8 + one;
-				ldmatrixT(av[i], x + row * 256 + ((c ^ (row & 7)) << 4));
-				row = s * 16 + one * 8 + in, c = (c0 + i * 16) / 8 + two;
-				ldmatrixT(bv[i], y + row * 128 + ((c ^ (row & 7)) << 4));
-			}
-#pragma unroll
-			for (int i = 0; i < 2; i++)
-#pragma unroll
-				for (int j = 0; j < 4; j++) mma(acc[i][j], av[i], bv[j / 2][j % 2 * 2], bv[j / 2][j % 2 * 2 + 1]);
-		}
-	}
-	float *to = part + (i64)blockIdx.z * m * n;
-#pragma unroll
-	for (int i = 0; i < 2; i++)
-#pragma unroll
-		for (int j = 0; j < 4; j++)
-#pragma unroll
-			for (int h = 0; h < 2; h++) {
-				int r = i0 + r0 + i * 16 + h * 8 + lane / 4, c = c0 + j * 8 + lane % 4 * 2;
+				int r = a.first + r0 + i * 16 + h * 8 + lane / 4, c = c0 + j * 8 + lane % 4 * 2;
 				float u = acc[i][j][2 * h], v = acc[i][j][2 * h + 1];
 				if (r >= m || c >= n) continue;
 				if (transposed) to[(i64)c * m + r] = u, to[(i64)(c + 1) * m + r] = v;
 				else *(float2 *)(to + (i64)r * n + c) = make_float2(u, v);
 			}
+}
+
+// mma_narrow: part[z] = A Bᵀ, A [m,k], B [n,k]: an adapter's inner vector.
+extern "C" __global__ void __launch_bounds__(256) mma_narrow(float *part, const bf16 *a, i64 lda, const bf16 *b, i64 ldb, int m, int n, int k) {
+	slim(part, Panel<false, 128>{a, lda, (int)blockIdx.x * 128, m}, Panel<false, 64>{b, ldb, 0, n}, m, n, k, false);
+}
+
+// mma_outer: part[z] = Aᵀ B, A [k,m], B [k,n]: an adapter's gradient.
+extern "C" __global__ void __launch_bounds__(256) mma_outer(float *part, const bf16 *a, const bf16 *b, int m, int n, int k, int transposed) {
+	slim(part, Panel<true, 128>{a, m, (int)blockIdx.x * 128, m}, Panel<true, 64>{b, n, 0, n}, m, n, k, transposed);
 }
 
 #define INT8(T, suffix)                                                                                                                                                    \

@@ -50,8 +50,8 @@
 // Choose the BN that minimises ⌈tiles/(multiprocessors/2)⌉·BN with
 // tiles = ⌈n/256⌉·⌈out/BN⌉ (192 serves 3072 columns at 2048 tokens).
 //
-// gemm_requantise.cuh adds what the int8 gradient needs before its product.
-#include "gemm_requantise.cuh"
+// gemm_transpose.cuh adds what the int8 gradient needs before its product.
+#include "gemm_transpose.cuh"
 #include "hopper.cuh"
 
 namespace {
