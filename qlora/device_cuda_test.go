@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -14,11 +15,22 @@ import (
 	"github.com/borea-go/borea/qlora/internal/compute"
 )
 
-// onCUDA loads a model on the GPU; without one the test is skipped.
+// onCUDA loads a model on the GPU, by the kernels that BOREA_DEVICE names if it
+// names a GPU's; without one the test is skipped.
 func onCUDA(t testing.TB, dir, weights string) *Model {
 	t.Helper()
+	device := loadOptions().Device
+	if !strings.HasPrefix(device, "cuda") {
+		device = "cuda"
+	}
+	return onDevice(t, device, dir, weights)
+}
+
+// onDevice is onCUDA for one set of kernels.
+func onDevice(t testing.TB, device, dir, weights string) *Model {
+	t.Helper()
 	o := DefaultLoadOptions()
-	o.Weights, o.Device = weights, "cuda"
+	o.Weights, o.Device = weights, device
 	m, err := Load(context.Background(), dir, o, Env{})
 	if errors.Is(err, compute.ErrUnsupported) {
 		t.Skipf("no CUDA device here: %v", err)

@@ -71,7 +71,7 @@ func planted(layer int, site string, n int) map[int]float32 {
 // smoothed calibrates a model on real text and returns the path of the file.
 func smoothed(t *testing.T, dir string) string {
 	t.Helper()
-	s, err := Calibrate(context.Background(), os.DirFS(dir), DefaultLoadOptions(), surveyTexts(t), Env{})
+	s, err := Calibrate(context.Background(), os.DirFS(dir), loadOptions(), surveyTexts(t), Env{})
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "smoothing.json")
 	require.NoError(t, s.WriteFile(path))
@@ -85,7 +85,7 @@ func surveyTexts(t *testing.T) [][]int32 {
 
 func loadSmoothed(t *testing.T, dir, weights, smoothing string) *Model {
 	t.Helper()
-	o := DefaultLoadOptions()
+	o := loadOptions()
 	o.Weights, o.Smoothing = weights, smoothing
 	m, err := Load(context.Background(), dir, o, Env{})
 	require.NoError(t, err)
@@ -95,7 +95,7 @@ func loadSmoothed(t *testing.T, dir, weights, smoothing string) *Model {
 
 func quantisation(t *testing.T, dir, smoothing string) *QuantReport {
 	t.Helper()
-	o := DefaultLoadOptions()
+	o := loadOptions()
 	o.Smoothing = smoothing
 	r, err := Quantisation(context.Background(), os.DirFS(dir), o, surveyTexts(t), Env{})
 	require.NoError(t, err)
@@ -202,7 +202,7 @@ func TestSmoothingTrainsOrdinaryAdapters(t *testing.T) {
 
 func TestSmoothingOfOtherWeightsIsRefused(t *testing.T) {
 	path := smoothed(t, bundledModel)
-	o := DefaultLoadOptions()
+	o := loadOptions()
 	o.Smoothing = path
 	_, err := Load(context.Background(), peftModel, o, Env{})
 	require.ErrorIs(t, err, ErrOtherSmoothing)

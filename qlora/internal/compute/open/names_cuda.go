@@ -15,29 +15,35 @@ import (
 // Names lists the devices that are built in.
 func Names() []string { return []string{"cpu", "cuda"} }
 
-// ordinal returns N of "cuda:N", and 0 for "cuda".
-func ordinal(name string) (int, error) {
-	kind, number, numbered := strings.Cut(name, ":")
-	if kind != "cuda" {
-		return 0, &UnknownError{Name: name, Built: Names()}
+// options reads "cuda" and what follows it after colons: a number, a path
+// ("generic", "hopper"), a type of activations ("f32", "bf16").
+func options(name string) (cuda.Options, error) {
+	o, parts := cuda.DefaultOptions(), strings.Split(name, ":")
+	if parts[0] != "cuda" {
+		return o, &UnknownError{Name: name, Built: Names()}
 	}
-	if !numbered {
-		return 0, nil
+	for _, p := range parts[1:] {
+		switch p {
+		case "generic", "hopper":
+			o.Path = p
+		case "f32", "bf16":
+			o.Real = p
+		default:
+			n, err := strconv.Atoi(p)
+			if err != nil {
+				return o, errors.Join(&UnknownError{Name: name, Built: Names()}, fmt.Errorf("device number: %w", err))
+			}
+			o.Ordinal = n
+		}
 	}
-	n, err := strconv.Atoi(number)
-	if err != nil {
-		return 0, errors.Join(&UnknownError{Name: name, Built: Names()}, fmt.Errorf("device number: %w", err))
-	}
-	return n, nil
+	return o, nil
 }
 
 func other(name string) (compute.Device, error) {
-	n, err := ordinal(name)
+	o, err := options(name)
 	if err != nil {
 		return nil, err
 	}
-	o := cuda.DefaultOptions()
-	o.Ordinal = n
 	return cuda.New(o)
 }
 
@@ -46,14 +52,14 @@ func other(name string) (compute.Device, error) {
 func others(names []string) ([]compute.Device, compute.Group, error) {
 	seen := map[int]bool{}
 	for _, name := range names {
-		n, err := ordinal(name)
+		o, err := options(name)
 		if err != nil {
 			return nil, nil, err
 		}
-		if seen[n] {
+		if seen[o.Ordinal] {
 			return nil, nil, fmt.Errorf("compute device %q is named twice: %w", name, compute.ErrUnsupported)
 		}
-		seen[n] = true
+		seen[o.Ordinal] = true
 	}
 	devices, err := each(names, other)
 	if err != nil {

@@ -24,7 +24,9 @@ func (e *UnknownError) Error() string {
 func (e *UnknownError) Unwrap() error { return compute.ErrUnsupported }
 
 // Open returns the device of that name with its default options: "cpu" or "cpu:P",
-// P one of cpu.Paths or "amx-bf16", and in a program built with the tag cuda "cuda" or "cuda:N".
+// P one of cpu.Paths or "amx-bf16", and in a program built with the tag cuda "cuda" or
+// "cuda:N", after which ":generic" or ":hopper" chooses its kernels and ":f32" float32
+// activations, for checks.
 func Open(name string) (compute.Device, error) {
 	if kind(name) == "cpu" {
 		return newCPU(name, 1)

@@ -9,6 +9,13 @@ import (
 	"github.com/borea-go/borea/qlora/internal/compute"
 )
 
+func TestOptionsInTheName(t *testing.T) {
+	o, err := options("cuda:3:generic:f32")
+	if err != nil || o.Ordinal != 3 || o.Path != "generic" || o.Real != "f32" {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
 // A program with the tag opens the CPU where there is no driver, and says so of
 // devices it cannot open.
 func TestNamesWithTheTag(t *testing.T) {
