@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/borea-go/borea/qlora/internal/compute"
 	"github.com/borea-go/borea/qlora/internal/phi3"
 )
 
@@ -197,7 +198,12 @@ func TestSmoothingTrainsOrdinaryAdapters(t *testing.T) {
 	require.NoError(t, plain.Attach(trained))
 	outside, err := plain.NLL(context.Background(), rows[:4])
 	require.NoError(t, err)
-	require.InEpsilon(t, inside, outside.NLL, 1e-6)
+	t.Logf("loss %v while training, %v outside", inside, outside.NLL)
+	tolerance := 1e-6
+	if m.dev.Real() != compute.F32 {
+		tolerance = 1e-3
+	}
+	require.InEpsilon(t, inside, outside.NLL, tolerance)
 }
 
 func TestSmoothingOfOtherWeightsIsRefused(t *testing.T) {

@@ -39,8 +39,11 @@ func (d *Device) Real() compute.Type { return d.real }
 // Alloc implements compute.Device.
 func (d *Device) Alloc(t compute.Type, n int) compute.Buffer {
 	b := &buffer{typ: t, n: n, reg: &region{owner: d}}
-	if n < 0 || t > compute.U8 {
-		d.fail(fmt.Errorf("cuda: Alloc of %d elements of type %d", n, t))
+	switch {
+	case n < 0:
+		d.fail(fmt.Errorf("cuda: Alloc of %d elements", n))
+	case t > compute.U8:
+		d.fail(fmt.Errorf("cuda: Alloc of type %d: %w", t, compute.ErrUnsupported))
 	}
 	if d.err != nil {
 		b.reg.released, b.n = true, 0
