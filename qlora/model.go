@@ -19,6 +19,16 @@ import (
 	"github.com/borea-go/borea/qlora/internal/phi3"
 )
 
+// What errors of loading and training wrap where a device is the cause.
+var (
+	// ErrUnsupported: no such device, driver or library here, or the device cannot.
+	ErrUnsupported = compute.ErrUnsupported
+	// ErrOutOfMemory: of the device; less of it may do.
+	ErrOutOfMemory = compute.ErrOutOfMemory
+	// ErrDeviceLost: the device does no more work until the program starts anew.
+	ErrDeviceLost = compute.ErrDeviceLost
+)
+
 // Env is what is not data. The zero value is silent.
 type Env struct {
 	Logger   *slog.Logger

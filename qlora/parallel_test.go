@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
+	"github.com/borea-go/borea/qlora/internal/compute/cpu"
 )
 
 // onDevices loads the bundled model on a list of devices; without them the test
@@ -188,6 +189,37 @@ func TestDevicesThatDriftApartAreFound(t *testing.T) {
 	_, rep, err = trainModel(t, context.Background(), onDevices(t, "cpu,cpu", "int8"), o, dirs, nil)
 	require.NoError(t, err)
 	require.Equal(t, 2, rep.ResumedFrom)
+}
+
+// TestDevicesTakeAnAdapter starts from given factors on every device, and gives the
+// memory of a training back on every device.
+func TestDevicesTakeAnAdapter(t *testing.T) {
+	o := smallTraining()
+	m := onDevices(t, "cpu,cpu", "int8")
+	first, err := NewTrainer(m, o, Dirs{}, Env{})
+	require.NoError(t, err)
+	_, err = first.Run(context.Background(), trainingRows(t)[:8], nil)
+	require.NoError(t, err)
+	a, err := first.Adapter()
+	require.NoError(t, err)
+	require.NoError(t, first.Close())
+	var held [2][2]int64
+	for again := range held {
+		o.Seed++ // other initial factors, which SetAdapter must replace everywhere
+		tr, err := NewTrainer(m, o, Dirs{}, Env{})
+		require.NoError(t, err)
+		require.NoError(t, tr.SetAdapter(a))
+		for _, r := range tr.ranks {
+			got, err := r.tr.adapter()
+			require.NoError(t, err)
+			require.Equal(t, a.Factors, got.Factors)
+		}
+		for i, r := range m.all() {
+			held[again][i] = r.dev.(*cpu.Device).Held()
+		}
+		require.NoError(t, tr.Close())
+	}
+	require.Equal(t, held[0], held[1])
 }
 
 func TestDevicesNeedAMicroBatchEach(t *testing.T) {
