@@ -90,7 +90,13 @@ func TestCUDAOutOfMemory(t *testing.T) {
 // context of this process does no more work.
 func loseDevice(t *testing.T) {
 	t.Helper()
-	c, err := driver.Open(0)
+	require.ErrorIs(t, poisonDevice(t, 0).Sync(), compute.ErrDeviceLost)
+}
+
+// poisonDevice queues the kernel of loseDevice.
+func poisonDevice(t *testing.T, ordinal int) *driver.Context {
+	t.Helper()
+	c, err := driver.Open(ordinal)
 	require.NoError(t, err)
 	file, err := os.ReadFile("internal/compute/cuda/adamw.image")
 	require.NoError(t, err)
@@ -103,7 +109,7 @@ func loseDevice(t *testing.T) {
 	const nowhere = 0x7f0000000000
 	a := (&driver.Args{}).Ptr(nowhere).Ptr(nowhere).Float(1)
 	require.NoError(t, c.Launch(f, driver.Grid{X: 1, Y: 1, Z: 1}, 1, 0, a))
-	require.ErrorIs(t, c.Sync(), compute.ErrDeviceLost)
+	return c
 }
 
 // losingFolder names the checkpoint folder to a process that is to lose its device,

@@ -153,7 +153,24 @@ func (g *Group) exchange(of func(i, j int) driver.Transfer) error {
 			}
 		}
 	}
-	return g.nccl.Exchange(t)
+	err := g.nccl.Exchange(t)
+	if err == nil {
+		return nil
+	}
+	// Some devices may wait for others already.
+	g.Abort()
+	return errors.Join(err, g.sync())
+}
+
+// sync waits for all devices and returns what they complain of.
+func (g *Group) sync() error {
+	var errs []error
+	for i, d := range g.devices {
+		if err := d.Sync(); err != nil {
+			errs = append(errs, fmt.Errorf("cuda: device %d of %d: %w", i, len(g.devices), err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // digestBlocks is the most blocks of the kernel digest.
@@ -203,14 +220,9 @@ func (g *Group) Abort() { _ = g.nccl.Abort() }
 
 // Close implements compute.Group.
 func (g *Group) Close() error {
-	var errs []error
-	for _, d := range g.devices {
-		if err := d.Sync(); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	if len(errs) > 0 {
+	err := g.sync()
+	if err != nil {
 		g.Abort()
 	}
-	return errors.Join(append(errs, g.nccl.Close())...)
+	return errors.Join(err, g.nccl.Close())
 }
