@@ -5,6 +5,7 @@
 //	go build -o realsize ./qlora/testdata/peers/realsize
 //	./realsize -phase train -model M -adapter A   # load to int8, two steps of 256 tokens, gates and PET on
 //	./realsize -phase merge -model M -adapter A -out B   # adapter merged, gates baked
+//	./realsize -phase load -model M [-mapped]   # bf16 weights, log-probabilities of as many tokens
 //	go run ./examples/hftogguf -model B -type Q5_K_M -out B.gguf
 package main
 
@@ -21,18 +22,21 @@ import (
 )
 
 func main() {
-	phase := flag.String("phase", "", "train or merge")
+	phase := flag.String("phase", "", "train, merge or load")
 	model := flag.String("model", "", "model directory")
 	adapter := flag.String("adapter", "", "adapter directory: written by train, read by merge")
 	out := flag.String("out", "", "directory that merge writes")
 	tokens := flag.Int("tokens", 256, "tokens a step")
 	rank := flag.Int("rank", 16, "rank of the adapter")
+	mapped := flag.Bool("mapped", false, "load uses the weights where they lie in the files")
 	flag.Parse()
 	start := time.Now()
 	err := fmt.Errorf("unknown phase %q", *phase)
 	switch *phase {
 	case "train":
 		err = train(*model, *adapter, *tokens, *rank)
+	case "load":
+		err = load(*model, *tokens, *mapped)
 	case "merge":
 		err = merge(*model, *adapter, *out)
 	}
@@ -41,6 +45,32 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Printf("%s: %.0f s, peak RSS %d MiB\n", *phase, time.Since(start).Seconds(), status("VmHWM")>>10)
+}
+
+func load(dir string, tokens int, mapped bool) error {
+	ctx, o := context.Background(), qlora.DefaultLoadOptions()
+	o.Weights, o.Mapped = "bf16", mapped
+	start := time.Now()
+	m, err := qlora.Load(ctx, dir, o, qlora.Env{})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	say := func(what string) {
+		fmt.Printf("%s after %.2f s, RSS %d MiB, of files %d MiB\n", what, time.Since(start).Seconds(), status("VmRSS")>>10, status("RssFile")>>10)
+	}
+	say("loaded")
+	_, err = m.LogProbs(ctx, [][]int32{randomIDs(tokens)})
+	say("scored")
+	return err
+}
+
+func randomIDs(n int) []int32 {
+	rng, ids := rand.New(rand.NewPCG(1, 2)), make([]int32, n)
+	for i := range ids {
+		ids[i] = int32(rng.IntN(32000))
+	}
+	return ids
 }
 
 func train(dir, adapter string, tokens, rank int) error {
@@ -66,11 +96,7 @@ func train(dir, adapter string, tokens, rank int) error {
 	if err != nil {
 		return err
 	}
-	rng := rand.New(rand.NewPCG(1, 2))
-	ids := make([]int32, tokens)
-	for i := range ids {
-		ids[i] = int32(rng.IntN(32000))
-	}
+	ids := randomIDs(tokens)
 	if _, err := tr.Run(ctx, []qlora.Example{{IDs: ids}, {IDs: ids}}, nil); err != nil {
 		return err
 	}
