@@ -3,6 +3,7 @@ package open
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
@@ -48,8 +49,8 @@ func newCPU(name string, devices int) (compute.Device, error) {
 func IsCPU(list string) bool { return kind(Split(list)[0]) == "cpu" }
 
 // All opens the devices of a comma-separated list, in order, and for more than
-// one the group that joins them. A number alone takes the kind of the name before:
-// "cuda:0,1" is "cuda:0,cuda:1". All are of one kind. A device of CUDA is named
+// one the group that joins them. A number alone takes all but the number of the name
+// before: "cuda:generic:0,1" is "cuda:generic:0,cuda:generic:1". All are of one kind. A device of CUDA is named
 // once; "cpu,cpu" is two devices that share the processors, for machines whose
 // memory is in two halves and for tests.
 func All(list string) ([]compute.Device, compute.Group, error) {
@@ -73,13 +74,16 @@ func All(list string) ([]compute.Device, compute.Group, error) {
 func Split(list string) []string {
 	var names []string
 	for _, n := range strings.Split(list, ",") {
-		if len(names) > 0 && n != "" && strings.Trim(n, "0123456789") == "" {
-			n = kind(names[len(names)-1]) + ":" + n
+		if len(names) > 0 && isNumber(n) {
+			like := strings.Split(names[len(names)-1], ":")
+			n = strings.Join(append(slices.DeleteFunc(like, isNumber), n), ":")
 		}
 		names = append(names, n)
 	}
 	return names
 }
+
+func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
 func kind(name string) string {
 	k, _, _ := strings.Cut(name, ":")

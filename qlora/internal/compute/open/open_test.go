@@ -26,6 +26,7 @@ func TestListsOfDevices(t *testing.T) {
 	for list, want := range map[string][]string{
 		"cpu": {"cpu"}, "cpu,cpu": {"cpu", "cpu"}, "cuda:0,1": {"cuda:0", "cuda:1"},
 		"cuda:1,cuda:0": {"cuda:1", "cuda:0"}, "cuda,1": {"cuda", "cuda:1"}, "3": {"3"}, "cpu,": {"cpu", ""},
+		"cuda:generic:0,1,2": {"cuda:generic:0", "cuda:generic:1", "cuda:generic:2"}, "cuda:0:f32,1": {"cuda:0:f32", "cuda:f32:1"},
 	} {
 		if got := Split(list); !slices.Equal(got, want) {
 			t.Errorf("%q: %q", list, got)
