@@ -49,10 +49,10 @@ func newCPU(name string, devices int) (compute.Device, error) {
 func IsCPU(list string) bool { return kind(Split(list)[0]) == "cpu" }
 
 // All opens the devices of a comma-separated list, in order, and for more than
-// one the group that joins them. A number alone takes all but the number of the name
-// before: "cuda:generic:0,1" is "cuda:generic:0,cuda:generic:1". All are of one kind. A device of CUDA is named
-// once; "cpu,cpu" is two devices that share the processors, for machines whose
-// memory is in two halves and for tests.
+// one the group that joins them. A number alone takes all but the number of the
+// name before: "cuda:generic:0,1" is "cuda:generic:0,cuda:generic:1". All are of
+// one kind. A device of CUDA is named once; "cpu,cpu" is two devices that share the
+// processors, so that what several devices do can be tried anywhere.
 func All(list string) ([]compute.Device, compute.Group, error) {
 	names := Split(list)
 	if len(names) == 1 {
