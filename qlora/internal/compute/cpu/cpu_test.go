@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
 	"github.com/borea-go/borea/qlora/internal/compute/optest"
@@ -178,5 +179,27 @@ func TestGrowingAllocationsDoNotPileUp(t *testing.T) {
 	}
 	if total > 8*slabFloats {
 		t.Errorf("%d floats held, three of %d in use at most", total, 2*slabFloats)
+	}
+}
+
+// TestHelpersEnd: goroutines that wait for work end by themselves, and a later
+// operation starts new ones.
+func TestHelpersEnd(t *testing.T) {
+	p := newPool(4, newPages())
+	for range 3 {
+		var done [40]int32
+		p.run(len(done), func(_ *worker, i int) { done[i]++ })
+		for i, v := range done {
+			if v != 1 {
+				t.Fatalf("task %d ran %d times", i, v)
+			}
+		}
+		for _, w := range p.workers[1:] {
+			for start := time.Now(); w.state.Load() != gone; time.Sleep(time.Millisecond) {
+				if time.Since(start) > time.Minute {
+					t.Fatal("a helper still waits")
+				}
+			}
+		}
 	}
 }

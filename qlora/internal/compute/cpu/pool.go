@@ -1,9 +1,6 @@
 package cpu
 
-import (
-	"sync"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // pool shares the tasks of one operation among workers. Which worker runs a task
 // is left to chance; what a task computes, and where it writes, is not.
@@ -15,6 +12,8 @@ type worker struct {
 	tile    intTile             // where micro-kernels find their arguments
 	unit    [panelLanes]float32 // ones
 	sweep   sweep
+	crew    *crew
+	state   atomic.Int32
 }
 
 func newPool(n int, mem *pages) pool {
@@ -37,18 +36,14 @@ func (p pool) run(tasks int, f func(w *worker, task int)) {
 		}
 		return
 	}
-	var next atomic.Int64
-	work := func(w *worker) {
-		for i := int(next.Add(1)) - 1; i < tasks; i = int(next.Add(1)) - 1 {
-			f(w, i)
-		}
-	}
-	var wg sync.WaitGroup
+	c := &crew{f: f, tasks: int64(tasks)}
+	c.left.Store(int64(n - 1))
+	c.done.Add(n - 1)
 	for _, w := range p.workers[1:n] {
-		wg.Go(func() { work(w) })
+		w.join(c)
 	}
-	work(p.workers[0])
-	wg.Wait()
+	c.work(p.workers[0])
+	c.wait()
 }
 
 // grain is the number of elements below which sharing costs more than it saves.
