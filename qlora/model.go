@@ -87,12 +87,23 @@ type LoadOptions struct {
 	Mapped bool `json:"mapped" yaml:"mapped"`
 	// BlockTokens is how many tokens are scored or prefilled at once, at least 1.
 	BlockTokens int `json:"block_tokens" yaml:"block_tokens"`
+	// DeviceMemory is the most memory, in bytes, to take of each GPU for weights and
+	// work, 0 for no limit; the driver takes about 0.3 GiB of its own. What would
+	// exceed it fails with ErrOutOfMemory.
+	DeviceMemory int64 `json:"device_memory,omitempty" yaml:"device_memory"`
 }
 
 // DefaultLoadOptions is int8 on the CPU, 1,024 tokens a block.
 func DefaultLoadOptions() LoadOptions {
 	return LoadOptions{Device: "cpu", Weights: "int8", Embeddings: "bf16", KVCache: "full", BlockTokens: 1024}
 }
+
+// Errors of a device, which those of loading and training wrap. Neither touches
+// the checkpoints written before.
+var (
+	ErrOutOfMemory = compute.ErrOutOfMemory
+	ErrDeviceLost  = compute.ErrDeviceLost
+)
 
 // OptionError reports an option outside its range.
 type OptionError struct {
@@ -139,6 +150,9 @@ func (o LoadOptions) Validate() error {
 	}
 	if o.BlockTokens < 1 {
 		return &OptionError{"block_tokens", o.BlockTokens, "at least 1"}
+	}
+	if o.DeviceMemory < 0 || o.DeviceMemory > 0 && o.OnCPU() {
+		return &OptionError{"device_memory", o.DeviceMemory, "at least 0, and on the CPU 0"}
 	}
 	return nil
 }
@@ -192,6 +206,11 @@ func LoadFS(ctx context.Context, fsys fs.FS, opts LoadOptions, env Env) (*Model,
 	devices, group, err := open.All(opts.Device)
 	if err != nil {
 		return nil, err
+	}
+	for _, d := range devices {
+		if l, ok := d.(compute.Limiter); ok {
+			l.Limit(opts.DeviceMemory)
+		}
 	}
 	m := &Model{dev: devices[0], tok: tok, cfg: cfg, opts: opts, env: env}
 	m.addReplicas(devices[1:], group)

@@ -73,10 +73,11 @@ func TestOptionsSurviveJSON(t *testing.T) {
 func TestLoadOptionsValidate(t *testing.T) {
 	require.NoError(t, DefaultLoadOptions().Validate())
 	for name, change := range map[string]func(*LoadOptions){
-		"weights":      func(o *LoadOptions) { o.Weights = "int4" },
-		"embeddings":   func(o *LoadOptions) { o.Embeddings = "nf4" },
-		"kv_cache":     func(o *LoadOptions) { o.KVCache = "int4" },
-		"block_tokens": func(o *LoadOptions) { o.BlockTokens = 0 },
+		"weights":       func(o *LoadOptions) { o.Weights = "int4" },
+		"embeddings":    func(o *LoadOptions) { o.Embeddings = "nf4" },
+		"kv_cache":      func(o *LoadOptions) { o.KVCache = "int4" },
+		"block_tokens":  func(o *LoadOptions) { o.BlockTokens = 0 },
+		"device_memory": func(o *LoadOptions) { o.DeviceMemory = 1 << 30 },
 	} {
 		o := DefaultLoadOptions()
 		change(&o)

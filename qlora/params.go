@@ -204,14 +204,12 @@ func (t *trainable) optimise(hyper, acc compute.Buffer, clip float64) (float64, 
 func (t *trainable) update(hyper, acc compute.Buffer, clip float64) {
 	d := t.m.dev
 	d.Zero(acc)
-	for _, p := range t.params {
-		d.SumSquares(acc, p.g)
-	}
+	d.SumSquares(acc, t.grads)
 	d.ClipScale(hyper, acc, float32(clip))
 	for _, p := range t.params {
 		d.AdamW(p.p, p.g, p.moments, hyper, p.adam)
-		d.Zero(p.g)
 	}
+	d.Zero(t.grads)
 }
 
 // norm reads the norm that update left in acc.

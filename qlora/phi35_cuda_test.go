@@ -165,11 +165,14 @@ func phi35Cases() []phi35 {
 	}
 	return append(all,
 		phi35{weights: "int8", path: "auto", batch: 1, recompute: "selective"},
+		phi35{weights: "int8", path: "auto", batch: 2, recompute: "full"},
+		phi35{weights: "int8", path: "auto", batch: 2, recompute: "selective"},
+		phi35{weights: "int8", path: "auto", batch: 12, recompute: "full"},
 		phi35{weights: "int8", path: "auto", batch: 1, recompute: "full", direct: true},
 		phi35{weights: "int8", path: "auto", batch: 4, recompute: "full", direct: true},
 		phi35{weights: "int8", path: "auto", batch: 4, recompute: "none", direct: true},
-		phi35{weights: "int8", path: "auto", batch: 1, recompute: "full", limit: 5.45},
-		phi35{weights: "nf4", path: "auto", batch: 1, recompute: "full", limit: 3.85},
+		phi35{weights: "int8", path: "auto", batch: 1, recompute: "full", limit: 5.7},
+		phi35{weights: "nf4", path: "auto", batch: 1, recompute: "full", limit: 4.1},
 	)
 }
 

@@ -35,6 +35,13 @@ type Snapshot interface {
 	Contents() ([][]byte, error)
 }
 
+// Limiter is a device whose memory can be limited.
+type Limiter interface {
+	// Limit is the most memory, in bytes, to take from now on for buffers, weights
+	// and scratch; 0 is no limit. What would exceed it fails with ErrOutOfMemory.
+	Limit(bytes int64)
+}
+
 // Tabler is a device that can keep a weight in host memory and read it from there:
 // right for an embedding, of which a step wants few rows.
 type Tabler interface {

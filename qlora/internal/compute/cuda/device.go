@@ -173,6 +173,15 @@ type Memory struct {
 	Process   int64 `json:"process"`    // of the whole GPU that is not free now; 0 if unknown
 }
 
+// Limit implements compute.Limiter.
+func (d *Device) Limit(bytes int64) {
+	if !d.closed {
+		d.arena.mem.limit = bytes
+	}
+}
+
+var _ compute.Limiter = (*Device)(nil)
+
 // MemoryReport returns what the device holds now and held at most, without the
 // driver's own share, and what is taken of the GPU in all, other processes
 // included.
