@@ -91,6 +91,7 @@ type Adapter struct {
 	Scale   float32 // alpha/R, or alpha/sqrt(R) for rsLoRA
 	Dropout float32 // probability of zeroing an input element of A while training
 	Site    uint32  // random stream of this linear, unique in the model
+	Known   bool    // the u of Linear holds A dropout(x) already and is read
 }
 
 // AdapterGrad receives the gradients of an Adapter; they are added to.

@@ -47,7 +47,7 @@ type forward interface {
 	RMSNorm(out Activation, rstd, x, w Buffer, n int, eps float32)
 	// Linear writes y = x Wᵀ (+ residual) (+ adapter). y is Real [n, out],
 	// residual Real [n, out] or nil, and may be y itself. u, Real [n, R],
-	// receives A dropout(x) when ad is not nil.
+	// receives A dropout(x) when ad is not nil, unless it is known.
 	Linear(y, residual Buffer, x Activation, w Weight, ad *Adapter, u Buffer, n int, rnd Random)
 	// Attention rotates the queries and keys inside qkv [n, QKV] in place and
 	// writes causal attention within each document to out [n, H*D]; logits are

@@ -6,18 +6,20 @@ import "github.com/borea-go/borea/qlora/internal/compute"
 type layerState struct {
 	inputs
 	results
-	uDown compute.Buffer
+	u inner
 }
 
 // inputs are what the linears multiply: cheap to compute again from results.
 type inputs struct{ norm1, rot, norm2, mlp compute.Activation }
+
+// inner are the adapters' vectors A dropout(x): small, so kept in every mode.
+type inner struct{ qkv, o, gu, down compute.Buffer }
 
 // results are what the linears and attention give, and what the norms' gradients
 // need. mid is the residual stream after attention.
 type results struct {
 	attn                            compute.Activation
 	qkv, mid, gu, rstd1, rstd2, lse compute.Buffer
-	uQKV, uO, uGU                   compute.Buffer
 }
 
 // newStates allocates what the blocks keep in a mode; what they do not keep, they
@@ -39,9 +41,9 @@ func (m *Model) newStates(n int, mode Mode, tune *Tuning, wide compute.Activatio
 			s.results = m.newResults(n, t, wide)
 		}
 		if mode != Infer {
-			s.uDown = m.Dev.Alloc(m.Dev.Real(), n*tune.layer(i).Down.rank())
+			s.u = m.newInner(n, tune.layer(i))
 		} else if i == 0 {
-			s.uDown = m.Dev.Alloc(m.Dev.Real(), n*t.Down.rank())
+			s.u = m.newInner(n, t)
 		}
 		if t.Gate == nil {
 			s.rot = s.attn
@@ -68,12 +70,16 @@ func (m *Model) newResults(n int, t LayerTuning, wide compute.Activation) result
 		attn: m.coded(n, h.H*h.D, wide), qkv: real(h.QKV()), mid: real(m.Config.HiddenSize),
 		gu:    real(max(2*m.Config.IntermediateSize, h.QKV())), // gradients of both take its place
 		rstd1: d.Alloc(compute.F32, n), rstd2: d.Alloc(compute.F32, n), lse: d.Alloc(compute.F32, n*h.H),
-		uQKV: real(t.QKV.rank()), uO: real(t.O.rank()), uGU: real(t.GateUp.rank()),
 	}
 	if t.Gate != nil {
 		s.attn = values(s.attn)
 	}
 	return s
+}
+
+func (m *Model) newInner(n int, t LayerTuning) inner {
+	of := func(p *Pair) compute.Buffer { return m.Dev.Alloc(m.Dev.Real(), n*p.rank()) }
+	return inner{of(t.QKV), of(t.O), of(t.GateUp), of(t.Down)}
 }
 
 // coded allocates values of their own with the codes of wide.
@@ -92,24 +98,28 @@ func values(a compute.Activation) compute.Activation { return compute.Activation
 type attend func(s *layerState, layer int)
 
 // forward computes out [n, C] from h [n, C]; they may be one buffer when no
-// backward pass follows. With out nil it computes for the backward pass alone,
+// backward pass follows. With out nil it runs again for the backward pass alone,
 // which wants neither out nor the codes of its product.
 func (p *Pass) forward(i int, out, h compute.Buffer, s *layerState, att attend) {
 	m, d, n := p.m, p.m.Dev, p.n
 	l, t, eps := &m.layers[i], p.tune.layer(i), float32(m.Config.RMSNormEps)
+	adapter := (*Pair).adapter
+	if out == nil {
+		adapter = (*Pair).again
+	}
 	d.RMSNorm(s.norm1, s.rstd1, h, l.inNorm, n, eps)
-	d.Linear(s.qkv, nil, s.norm1, l.qkv, t.QKV.adapter(), s.uQKV, n, p.rnd)
+	d.Linear(s.qkv, nil, s.norm1, l.qkv, adapter(t.QKV), s.u.qkv, n, p.rnd)
 	att(s, i)
 	p.rotate(s.rot, s, t)
-	d.Linear(s.mid, h, s.rot, l.o, t.O.adapter(), s.uO, n, p.rnd)
+	d.Linear(s.mid, h, s.rot, l.o, adapter(t.O), s.u.o, n, p.rnd)
 	d.RMSNorm(s.norm2, s.rstd2, s.mid, l.postNorm, n, eps)
-	d.Linear(s.gu, nil, s.norm2, l.gateUp, t.GateUp.adapter(), s.uGU, n, p.rnd)
+	d.Linear(s.gu, nil, s.norm2, l.gateUp, adapter(t.GateUp), s.u.gu, n, p.rnd)
 	if out == nil {
 		d.SwiGLU(values(s.mlp), s.gu, n, m.Config.IntermediateSize)
 		return
 	}
 	d.SwiGLU(s.mlp, s.gu, n, m.Config.IntermediateSize)
-	d.Linear(out, s.mid, s.mlp, l.down, t.Down.adapter(), s.uDown, n, p.rnd)
+	d.Linear(out, s.mid, s.mlp, l.down, adapter(t.Down), s.u.down, n, p.rnd)
 }
 
 func (p *Pass) rotate(out compute.Activation, s *layerState, t LayerTuning) {
@@ -140,11 +150,11 @@ func (p *Pass) backward(i int, h compute.Buffer, s *layerState) {
 	m, d, n, g := p.m, p.m.Dev, p.n, &p.grad
 	l, t := &m.layers[i], p.tune.layer(i)
 	dmlp, dnorm, dattn, dgu, dqkv := g.wide, g.wide, g.wide, s.gu, s.gu
-	d.LinearBackward(dmlp, g.h, s.mlp, l.down, t.Down.adapter(), t.Down.grad(), s.uDown, n, p.rnd)
+	d.LinearBackward(dmlp, g.h, s.mlp, l.down, t.Down.adapter(), t.Down.grad(), s.u.down, n, p.rnd)
 	d.SwiGLUBackward(dgu, dmlp, s.gu, n, m.Config.IntermediateSize)
-	d.LinearBackward(dnorm, dgu, s.norm2, l.gateUp, t.GateUp.adapter(), t.GateUp.grad(), s.uGU, n, p.rnd)
+	d.LinearBackward(dnorm, dgu, s.norm2, l.gateUp, t.GateUp.adapter(), t.GateUp.grad(), s.u.gu, n, p.rnd)
 	d.RMSNormBackward(g.h, dnorm, s.mid, l.postNorm, s.rstd2, n)
-	d.LinearBackward(dattn, g.h, s.rot, l.o, t.O.adapter(), t.O.grad(), s.uO, n, p.rnd)
+	d.LinearBackward(dattn, g.h, s.rot, l.o, t.O.adapter(), t.O.grad(), s.u.o, n, p.rnd)
 	if t.Gate != nil {
 		dattn = p.rotateBack(dattn, s, t.Gate)
 	}
@@ -152,7 +162,7 @@ func (p *Pass) backward(i int, h compute.Buffer, s *layerState) {
 	if i == 0 && !p.InputGrad {
 		dnorm = nil
 	}
-	d.LinearBackward(dnorm, dqkv, s.norm1, l.qkv, t.QKV.adapter(), t.QKV.grad(), s.uQKV, n, p.rnd)
+	d.LinearBackward(dnorm, dqkv, s.norm1, l.qkv, t.QKV.adapter(), t.QKV.grad(), s.u.qkv, n, p.rnd)
 	if dnorm != nil {
 		d.RMSNormBackward(g.h, dnorm, h, l.inNorm, s.rstd1, n)
 	}

@@ -82,6 +82,16 @@ func (p *Pair) adapter() *compute.Adapter {
 	return &p.Adapter
 }
 
+// again is adapter for a linear that ran before and has its inner vector.
+func (p *Pair) again() *compute.Adapter {
+	if p == nil {
+		return nil
+	}
+	a := p.Adapter
+	a.Known = true
+	return &a
+}
+
 func (p *Pair) grad() compute.AdapterGrad {
 	if p == nil {
 		return compute.AdapterGrad{}

@@ -10,6 +10,7 @@ type pair struct {
 	drop  float32
 	site  uint32
 	rnd   *stream // nil when nothing is dropped
+	known bool    // the inner vector is there
 }
 
 func (c call) pair(ad *compute.Adapter, w *weight, rnd *stream) *pair {
@@ -20,7 +21,7 @@ func (c call) pair(ad *compute.Adapter, w *weight, rnd *stream) *pair {
 		c.failf("adapter of rank %d with dropout %v", ad.R, ad.Dropout)
 		return nil
 	}
-	p := &pair{r: ad.R, scale: ad.Scale, drop: ad.Dropout, site: ad.Site}
+	p := &pair{r: ad.R, scale: ad.Scale, drop: ad.Dropout, site: ad.Site, known: ad.Known}
 	p.a, p.b = c.f32("adapter A", ad.A, ad.R*w.cols), c.f32("adapter B", ad.B, w.rows*ad.R)
 	if ad.Dropout > 0 {
 		p.rnd = rnd
@@ -111,13 +112,15 @@ func (d *Device) dotRows(y, x []float32, w *weight, lo int, widened []float32) {
 	}
 }
 
-// lowRank computes u = dropout(x) Aᵀ and adds scale·u Bᵀ to y. left is x, or nil.
+// lowRank computes u = dropout(x) Aᵀ, unless it is known, and adds scale·u Bᵀ to y. left is x, or nil.
 func (d *Device) lowRank(y, u, x []float32, w *weight, p *pair, n int, left *leftSide) {
 	down := product{m: n, n: p.r, k: w.cols, b: byLane(p.a, w.cols), c: u, ldc: p.r, alpha: 1}
-	if left == nil || p.rnd != nil {
+	switch {
+	case p.known:
+	case left == nil || p.rnd != nil:
 		down.a = byLane(d.dropped(x, w.cols, p, n), w.cols)
 		d.multiply(down)
-	} else {
+	default:
 		d.multiplyLeft(down, *left)
 	}
 	d.multiply(product{m: n, n: w.rows, k: p.r, a: byLane(u, p.r), b: byLane(p.b, p.r), c: y, ldc: w.rows, alpha: p.scale, add: true})

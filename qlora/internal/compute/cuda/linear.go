@@ -15,6 +15,7 @@ type pair struct {
 	drop  float32
 	site  uint32
 	state uint64 // 0 when nothing is dropped
+	known bool   // the inner vector is there
 }
 
 func (c call) pair(ad *compute.Adapter, w *weight, state uint64) *pair {
@@ -25,7 +26,7 @@ func (c call) pair(ad *compute.Adapter, w *weight, state uint64) *pair {
 		c.failf("adapter of rank %d with dropout %v", ad.R, ad.Dropout)
 		return nil
 	}
-	p := &pair{r: ad.R, scale: ad.Scale, drop: ad.Dropout, site: ad.Site}
+	p := &pair{r: ad.R, scale: ad.Scale, drop: ad.Dropout, site: ad.Site, known: ad.Known}
 	p.a, p.b = c.f32("adapter A", ad.A, ad.R*w.cols), c.f32("adapter B", ad.B, w.rows*ad.R)
 	if ad.Dropout > 0 {
 		p.state = state
@@ -84,7 +85,9 @@ func (d *Device) Linear(y, residual compute.Buffer, x compute.Activation, w comp
 		d.expect(wt, d.wideBytes(wt), ap, n)
 	}
 	if ap != nil {
-		c.inner(p.u, in.x, wt, ap, n)
+		if !ap.known {
+			c.inner(p.u, in.x, wt, ap, n)
+		}
 		p.v = c.factor(ap.b, wt.rows, ap.r, ap.scale, false)
 	}
 	if wt.format == compute.FormatInt8 {

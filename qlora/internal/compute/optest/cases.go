@@ -70,6 +70,10 @@ func linear(f compute.Format, s shape) func(*Trial) {
 		r.out("dx", dx, n*s.in)
 		if ad != nil {
 			r.out("u", u, n*s.rank)
+			known := *ad
+			known.Known = true
+			d.Linear(y, nil, x, w, &known, r.putReal(r.normal((n+room)*s.rank)), n, none)
+			r.out("y of a known u", y, n*s.out)
 			r.out("dA", g.A, s.rank*s.in)
 			r.out("dB", g.B, s.out*s.rank)
 		}

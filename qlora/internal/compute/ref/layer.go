@@ -91,8 +91,10 @@ func (d *Device) Linear(y, residual compute.Buffer, x compute.Activation, w comp
 	}
 	matNT(out, fl(x.X), w.(*weight).w, n, m, k, 1)
 	if ad != nil {
-		clear(fl(u)[:n*ad.R])
-		matNT(fl(u), fl(x.X), fl(ad.A), n, ad.R, k, 1)
+		if !ad.Known {
+			clear(fl(u)[:n*ad.R])
+			matNT(fl(u), fl(x.X), fl(ad.A), n, ad.R, k, 1)
+		}
 		matNT(out, fl(u), fl(ad.B), n, m, ad.R, float64(ad.Scale))
 	}
 	copy(fl(y), out)
