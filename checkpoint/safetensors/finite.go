@@ -106,6 +106,9 @@ func (m *Model) CheckFinite(ctx context.Context) error {
 	return nil
 }
 
+// FirstNotFiniteBF16 is FirstNotFinite of little-endian bfloat16 numbers.
+func FirstNotFiniteBF16(raw []byte) int { return firstAllOnes(raw, 2, exponents["BF16"]) }
+
 // FirstNotFinite returns the index of the first NaN or infinity of v, or -1.
 func FirstNotFinite(v []float32) int {
 	for i, x := range v {

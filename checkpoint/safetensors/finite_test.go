@@ -88,6 +88,36 @@ func TestFirstNotFinite(t *testing.T) {
 	}
 }
 
+// TestBF16InBulk: every pattern, at every place of a word and in the rest.
+func TestBF16InBulk(t *testing.T) {
+	for length := range 11 {
+		for h := range 1 << 16 {
+			at := h % max(length, 1)
+			raw, want := make([]byte, 2*length), -1
+			if length > 0 {
+				binary.LittleEndian.PutUint16(raw[2*at:], uint16(h))
+			}
+			got := make([]float32, length)
+			WidenBF16(got, raw)
+			for i, v := range got {
+				x := uint16(0)
+				if i == at {
+					x = uint16(h)
+				}
+				if math.Float32bits(v) != uint32(x)<<16 {
+					t.Fatalf("%#04x at %d of %d: %v at %d", h, at, length, v, i)
+				}
+			}
+			if length > 0 && h&0x7f80 == 0x7f80 {
+				want = at
+			}
+			if i := FirstNotFiniteBF16(raw); i != want {
+				t.Fatalf("%#04x at %d of %d: %d", h, at, length, i)
+			}
+		}
+	}
+}
+
 func BenchmarkCheckFinite(b *testing.B) {
 	r := written(b, BF16Tensor("w", []int{1 << 20}, make([]float32, 1<<20)))
 	b.SetBytes(2 << 20)

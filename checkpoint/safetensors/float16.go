@@ -17,6 +17,22 @@ func BF16(f float32) uint16 {
 // FromBF16 widens a bfloat16, exactly.
 func FromBF16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
 
+// WidenBF16 fills dst from as many little-endian bfloat16 numbers, four at once.
+func WidenBF16(dst []float32, raw []byte) {
+	raw = raw[:2*len(dst)]
+	i := 0
+	for ; i+4 <= len(dst); i += 4 {
+		v, d := binary.LittleEndian.Uint64(raw[2*i:]), dst[i:i+4:i+4]
+		d[0] = math.Float32frombits(uint32(v) << 16)
+		d[1] = math.Float32frombits(uint32(v) & 0xffff0000)
+		d[2] = math.Float32frombits(uint32(v>>16) & 0xffff0000)
+		d[3] = math.Float32frombits(uint32(v>>32) & 0xffff0000)
+	}
+	for ; i < len(dst); i++ {
+		dst[i] = FromBF16(binary.LittleEndian.Uint16(raw[2*i:]))
+	}
+}
+
 // F16 rounds to IEEE half precision, ties to even, with subnormals; values
 // beyond the range become infinite.
 func F16(f float32) uint16 {

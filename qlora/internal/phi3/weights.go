@@ -2,7 +2,6 @@ package phi3
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -267,13 +266,21 @@ func (l *loader) read(name string, first int, dst []float32) error {
 	if err := l.fetch(name, first, dst); err != nil {
 		return err
 	}
-	if f, ok := l.smooth[name]; ok {
+	f, smoothed := l.smooth[name]
+	if smoothed {
 		f.apply(first, dst)
+	} else if info, _ := l.src.Info(name); info.DType == "BF16" {
+		return nil // checked as it was read
 	}
-	if i := safetensors.FirstNotFinite(dst); i >= 0 {
-		return &ValueError{Tensor: name, Index: first + i, Value: dst[i]}
+	return notFinite(name, first, dst, safetensors.FirstNotFinite(dst))
+}
+
+// notFinite is the error for element i of v, if i is one.
+func notFinite(name string, first int, v []float32, i int) error {
+	if i < 0 {
+		return nil
 	}
-	return nil
+	return &ValueError{Tensor: name, Index: first + i, Value: v[i]}
 }
 
 // fetch is ReadFloat32 of the source with memory of its own for bfloat16. Devices
@@ -297,10 +304,8 @@ func (l *loader) fetch(name string, first int, dst []float32) error {
 	if n, err := sec.ReadAt(raw, 2*int64(first)); n < len(raw) {
 		return fmt.Errorf("%s: tensor %s at byte %d: %w", l.src.Shard(name), name, 2*first+n, err)
 	}
-	for i := range dst {
-		dst[i] = safetensors.FromBF16(binary.LittleEndian.Uint16(raw[2*i:]))
-	}
-	return nil
+	safetensors.WidenBF16(dst, raw)
+	return notFinite(name, first, dst, safetensors.FirstNotFiniteBF16(raw))
 }
 
 // Heads returns the attention shape.
