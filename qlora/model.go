@@ -98,13 +98,6 @@ func DefaultLoadOptions() LoadOptions {
 	return LoadOptions{Device: "cpu", Weights: "int8", Embeddings: "bf16", KVCache: "full", BlockTokens: 1024}
 }
 
-// Errors of a device, which those of loading and training wrap. Neither touches
-// the checkpoints written before.
-var (
-	ErrOutOfMemory = compute.ErrOutOfMemory
-	ErrDeviceLost  = compute.ErrDeviceLost
-)
-
 // OptionError reports an option outside its range.
 type OptionError struct {
 	Name  string // JSON name
