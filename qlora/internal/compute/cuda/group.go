@@ -106,39 +106,50 @@ func cuts(n, ranks int) []slice {
 	return out
 }
 
+// turn is where things lie while a part of the buffers is summed, by rank.
+type turn struct {
+	cut  []slice
+	own  []uint64 // this part of the buffer
+	part []uint64 // the others' values of the rank's slice, in order, each as long as the first slice
+}
+
+// scatter is what rank i sends of rank j's slice.
+func (t turn) scatter(i, j int) driver.Transfer {
+	s, place := t.cut[j], i
+	if i > j {
+		place--
+	}
+	return driver.Transfer{From: t.own[i] + uint64(4*s.first), To: t.part[j] + uint64(4*t.cut[0].n*place), N: s.n}
+}
+
+// gather is rank i's sum on its way to rank j.
+func (t turn) gather(i, j int) driver.Transfer {
+	s := t.cut[i]
+	return driver.Transfer{From: t.own[i] + uint64(4*s.first), To: t.own[j] + uint64(4*s.first), N: s.n}
+}
+
 // turn sums n values from off.
 func (g *Group) turn(at []uint64, off, n int) error {
 	ranks := len(g.devices)
-	cut := cuts(n, ranks)
-	stride := cut[0].n
-	part, own := make([]uint64, ranks), make([]uint64, ranks)
+	t := turn{cut: cuts(n, ranks)}
+	stride := t.cut[0].n
 	for i, d := range g.devices {
 		d.call("Sum")
-		part[i] = d.temporary(4 * stride * (ranks - 1))
-		own[i] = at[i] + uint64(4*off)
+		t.part = append(t.part, d.temporary(4*stride*(ranks-1)))
+		t.own = append(t.own, at[i]+uint64(4*off))
 	}
 	if err := g.failed(); err != nil {
 		return err
 	}
-	err := g.exchange(func(i, j int) driver.Transfer {
-		s, place := cut[j], i
-		if i > j {
-			place--
-		}
-		return driver.Transfer{From: own[i] + uint64(4*s.first), To: part[j] + uint64(4*stride*place), N: s.n}
-	})
-	if err != nil {
+	if err := g.exchange(t.scatter); err != nil {
 		return err
 	}
 	for j, d := range g.devices {
-		s := cut[j]
-		a := (&driver.Args{}).Ptr(own[j]+uint64(4*s.first)).Ptr(part[j]).Ptr(uint64(s.n)).Ptr(uint64(stride)).Int(j, ranks)
+		s := t.cut[j]
+		a := (&driver.Args{}).Ptr(t.own[j]+uint64(4*s.first)).Ptr(t.part[j]).Ptr(uint64(s.n)).Ptr(uint64(stride)).Int(j, ranks)
 		d.flat("sum_ranks", s.n, a)
 	}
-	return g.exchange(func(i, j int) driver.Transfer {
-		s := cut[i]
-		return driver.Transfer{From: own[i] + uint64(4*s.first), To: own[j] + uint64(4*s.first), N: s.n}
-	})
+	return g.exchange(t.gather)
 }
 
 // exchange queues the transfers of all ranks to all others.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
+	"github.com/borea-go/borea/qlora/internal/compute/cuda/driver"
 )
 
 // joined opens the first two devices and joins them, or skips.
@@ -61,6 +62,80 @@ func fill(devices []compute.Device, n int, seed uint64) (buffers []compute.Buffe
 		buffers, terms = append(buffers, b), append(terms, v)
 	}
 	return buffers, terms, sum
+}
+
+// hostTurn is a turn in host memory: addresses are places in mem. Value k of rank
+// r is 1 + k%7 in the hexadecimal digit r, so that a sum shows where it is from.
+type hostTurn struct {
+	turn
+	ranks, n int
+	mem      []int
+}
+
+func newHostTurn(ranks, n int) *hostTurn {
+	x := &hostTurn{turn: turn{cut: cuts(n, ranks)}, ranks: ranks, n: n}
+	parts := (ranks - 1) * x.cut[0].n
+	x.mem = make([]int, ranks*(n+parts))
+	for i := range ranks {
+		x.own, x.part = append(x.own, uint64(4*i*n)), append(x.part, uint64(4*(ranks*n+i*parts)))
+		for k := range n {
+			x.mem[i*n+k] = (1 + k%7) << (4 * i)
+		}
+	}
+	return x
+}
+
+func (x *hostTurn) move(of func(i, j int) driver.Transfer) {
+	for i := range x.ranks {
+		for j := range x.ranks {
+			if m := of(i, j); i != j {
+				copy(x.mem[m.To/4:][:m.N], x.mem[m.From/4:][:m.N])
+			}
+		}
+	}
+}
+
+// add is the kernel sum_ranks; it reports whether each part is of the rank whose
+// turn it is.
+func (x *hostTurn) add(rank int) bool {
+	s := x.cut[rank]
+	own, part := x.mem[int(x.own[rank]/4)+s.first:][:s.n], x.mem[x.part[rank]/4:]
+	for k := range own {
+		for q := range x.ranks - 1 {
+			from := q
+			if q >= rank {
+				from++
+			}
+			v := part[q*x.cut[0].n+k]
+			if v>>(4*from) < 1 || v>>(4*from) > 7 {
+				return false
+			}
+			own[k] += v
+		}
+	}
+	return true
+}
+
+// TestTurnsOfManyRanks moves and adds in host memory what a turn moves and adds on
+// devices, for more ranks than there may be.
+func TestTurnsOfManyRanks(t *testing.T) {
+	for ranks := 2; ranks <= 9; ranks++ {
+		for _, n := range []int{1, 64, 65, 64 * ranks, 64*ranks + 1, 5000} {
+			x := newHostTurn(ranks, n)
+			x.move(x.scatter)
+			for j := range ranks {
+				if !x.add(j) {
+					t.Fatalf("%d ranks, %d values: rank %d has others' values out of order", ranks, n, j)
+				}
+			}
+			x.move(x.gather)
+			for i, v := range x.mem[:ranks*n] {
+				if want := (1 + i%n%7) * (1<<(4*ranks) - 1) / 15; v != want {
+					t.Fatalf("%d ranks, %d values: rank %d has %x at %d, want %x", ranks, n, i/n, v, i%n, want)
+				}
+			}
+		}
+	}
 }
 
 func TestGroupSums(t *testing.T) {
