@@ -65,7 +65,8 @@ type Options struct {
 	Packing bool `json:"packing" yaml:"packing"`
 	// Recompute is what the backward pass computes again instead of keeping it:
 	// "none", "selective" (norms, gates and SwiGLU: cheap, and a third of the
-	// memory) or "full" (each block, but for its last product). All give the same bits.
+	// activations) or "full" (each block, but for its last product). All give the
+	// same bits.
 	Recompute string `json:"recompute" yaml:"recompute"`
 
 	// EvalEvery and LogEvery count steps; EvalEvery 0 evaluates at the end only.

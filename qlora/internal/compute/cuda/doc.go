@@ -14,6 +14,11 @@
 // gives equal bits on one model of device. Group joins several GPUs of one machine;
 // NCCL, loaded when a Group is made, only moves their values, and the sums are ours.
 //
+// A Device can record what it is told and replay it as one graph (graph.go), copy
+// buffers to pinned memory beside its work (snapshot.go), keep a table in host
+// memory (weight.go) and keep to a limit (arena.go): the optional interfaces of
+// package compute. scratch.go is what operations need only while they run.
+//
 // A Device belongs to one goroutine at a time. Misuse (a buffer of another type,
 // too short, released, or of another device) is the sticky error that Sync
 // returns; a bad index in device memory is found by the kernels and comes with

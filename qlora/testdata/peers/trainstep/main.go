@@ -29,7 +29,7 @@ func run() error {
 	weights := flag.String("weights", "int8", "form of the base weights")
 	batch := flag.Int("batch", 4, "sequences")
 	length := flag.Int("length", 512, "tokens a sequence")
-	recompute := flag.String("recompute", "none", "none or full")
+	recompute := flag.String("recompute", "none", "none, selective or full")
 	steps := flag.Int("steps", 1000, "steps at most")
 	profile := flag.String("cpuprofile", "", "file for a processor profile")
 	flag.Parse()
