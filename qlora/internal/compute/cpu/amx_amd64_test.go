@@ -21,10 +21,10 @@ import (
 	"github.com/borea-go/borea/qlora/internal/compute"
 )
 
-// needTiles skips where there are no tile registers; BOREA_AMX=require makes that
-// a failure.
+// needTiles skips where there are no tile registers, unless BOREA_AMX says that they
+// are emulated; "require" makes it a failure.
 func needTiles(t testing.TB) {
-	if tileState() && cpuid.X86.AVX512VNNI {
+	if cpuid.X86.AVX512VNNI && (tileState() || os.Getenv("BOREA_AMX") == "emulated") {
 		return
 	}
 	if os.Getenv("BOREA_AMX") == "require" {
@@ -65,12 +65,18 @@ func TestTilesMatchTheModel(t *testing.T) {
 	}
 }
 
+func tileDevice(t *testing.T, k kernels, workers int) *Device {
+	d := pathDevice(t, "auto", workers)
+	d.kern = k
+	return d
+}
+
 // TestInt8ProductOnTiles demands the bits of the portable path, of many workers.
 func TestInt8ProductOnTiles(t *testing.T) {
 	needTiles(t)
 	for _, s := range []struct{ n, in, out int }{{5, 64, 33}, {70, 1100, 65}, {40, 100, 300}, {9, 30, 7}, {33, 131, 6}, {600, 192, 70}} {
 		want := int8Product(t, pathDevice(t, "go", 1), s.n, s.in, s.out)
-		if got := int8Product(t, pathDevice(t, "amx", 4), s.n, s.in, s.out); !slices.Equal(got, want) {
+		if got := int8Product(t, tileDevice(t, amxKernels(), 4), s.n, s.in, s.out); !slices.Equal(got, want) {
 			t.Errorf("%+v: differs", s)
 		}
 	}
@@ -80,7 +86,7 @@ func TestInt8ProductOnTiles(t *testing.T) {
 func TestBF16ProductOnTiles(t *testing.T) {
 	needTiles(t)
 	for _, s := range bf16Shapes {
-		d := pathDevice(t, "amx-bf16", 2)
+		d := tileDevice(t, amxBF16Kernels(), 2)
 		got, want := bf16Product(t, d, s.n, s.in, s.out)
 		nearSums(t, s.in, got, want)
 	}
