@@ -24,13 +24,21 @@ var X86 = detect()
 // registers of one CPUID leaf.
 type registers struct{ a, b, c, d uint32 }
 
-// decode reads the features from leaf 1, leaf 7 subleaves 0 and 1, and XCR0.
-func decode(l1, l7, l71 registers, xcr0 uint64) Features {
+// leaves are the answers of CPUID that features are in: leaf 1, leaf 7 subleaves
+// 0 and 1, and what tile registers are like, leaf 1d subleaf 1 and leaf 1e.
+type leaves struct{ l1, l7, l71, l1d1, l1e registers }
+
+// decode reads the features from leaves and XCR0. Tiles are those of palette 1, 8
+// of 16 rows of 64 bytes, with products over as much.
+func decode(l leaves, xcr0 uint64) Features {
+	l1, l7, l71 := l.l1, l.l7, l.l71
 	bit := func(v uint32, n int) bool { return v>>n&1 == 1 }
 	saved := func(mask uint64) bool { return xcr0&mask == mask }
 	avx := bit(l1.c, 28) && saved(0x6)       // XMM and YMM state
 	z := avx && saved(0xe6) && bit(l7.b, 16) // and opmask, ZMM
 	tile := saved(0x60000) && bit(l7.d, 24)  // TILECFG and TILEDATA
+	tile = tile && l.l1d1.a>>16 >= 1024 && l.l1d1.b>>16 >= 8 && l.l1d1.b&0xffff >= 64 && l.l1d1.c&0xffff >= 16
+	tile = tile && l.l1e.b&0xff >= 16 && l.l1e.b>>8&0xffff >= 64
 	return Features{
 		AVX2: avx && bit(l7.b, 5), FMA: avx && bit(l1.c, 12), F16C: avx && bit(l1.c, 29),
 		AVX512F: z, AVX512BW: z && bit(l7.b, 30), AVX512VL: z && bit(l7.b, 31), AVX512DQ: z && bit(l7.b, 17),

@@ -23,11 +23,13 @@ func detect() Features {
 	if highest < 7 || l1.c>>27&1 == 0 { // no OSXSAVE: vector state is not saved
 		return Features{}
 	}
-	l7 := leaf(7, 0)
-	var l71 registers
-	if l7.a >= 1 {
-		l71 = leaf(7, 1)
+	l := leaves{l1: l1, l7: leaf(7, 0)}
+	if l.l7.a >= 1 {
+		l.l71 = leaf(7, 1)
+	}
+	if highest >= 0x1e {
+		l.l1d1, l.l1e = leaf(0x1d, 1), leaf(0x1e, 0)
 	}
 	low, high := xgetbv()
-	return decode(l1, l7, l71, uint64(high)<<32|uint64(low))
+	return decode(l, uint64(high)<<32|uint64(low))
 }

@@ -50,7 +50,7 @@ func TestStateThatIsNotSavedHidesTheSet(t *testing.T) {
 	for xcr0, want := range map[uint64][3]bool{ // AVX2, AVX512F, AMXInt8
 		0: {}, 0x6: {true}, 0xe6: {true, true}, 0x600e6: {true, true, true},
 	} {
-		f := decode(all, all, all, xcr0)
+		f := decode(leaves{all, all, all, all, all}, xcr0)
 		if got := [3]bool{f.AVX2, f.AVX512F, f.AMXInt8}; got != want {
 			t.Errorf("xcr0 %#x: %v, want %v", xcr0, got, want)
 		}
@@ -80,10 +80,13 @@ func TestEachFeatureReadsItsBit(t *testing.T) {
 		"AMXInt8":    {7, 3, 25, func(f Features) bool { return f.AMXInt8 }},
 		"AMXBF16":    {7, 3, 22, func(f Features) bool { return f.AMXBF16 }},
 	} {
-		r := map[int][4]uint32{1: {ones, ones, ones, ones}, 7: {ones, ones, ones, ones}, 71: {ones, ones, ones, ones}}
+		r := map[int][4]uint32{}
+		for _, n := range []int{1, 7, 71, 0x1d, 0x1e} {
+			r[n] = [4]uint32{ones, ones, ones, ones}
+		}
 		read := func() Features {
 			l := func(n int) registers { v := r[n]; return registers{v[0], v[1], v[2], v[3]} }
-			return decode(l(1), l(7), l(71), saved)
+			return decode(leaves{l(1), l(7), l(71), l(0x1d), l(0x1e)}, saved)
 		}
 		if !c.get(read()) {
 			t.Errorf("%s is false with all bits set", name)
@@ -101,12 +104,38 @@ func TestEachFeatureReadsItsBit(t *testing.T) {
 	}
 }
 
+// Tiles that are smaller than palette 1 are none.
+func TestTilesHaveTheirSize(t *testing.T) {
+	all := registers{^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0)}
+	// Sapphire Rapids: 8192 bytes in 8 tiles of 1024, rows of 64 bytes, 16 of them.
+	palette, product := registers{a: 0x04002000, b: 0x00080040, c: 0x10}, registers{b: 0x4010}
+	tile := func(palette, product registers) bool {
+		f := decode(leaves{all, all, all, palette, product}, 0x600e6)
+		return f.AMXTile && f.AMXInt8 && f.AMXBF16
+	}
+	if !tile(palette, product) {
+		t.Error("no tiles of palette 1")
+	}
+	for name, c := range map[string][2]registers{
+		"bytes":       {{a: 0x02002000, b: palette.b, c: palette.c}, product},
+		"tiles":       {{a: palette.a, b: 0x00070040, c: palette.c}, product},
+		"row":         {{a: palette.a, b: 0x00090020, c: palette.c}, product},
+		"rows":        {{a: palette.a, b: palette.b, c: 8}, product},
+		"product's k": {palette, {b: 0x4008}}, "product's n": {palette, {b: 0x2010}},
+		"none": {},
+	} {
+		if tile(c[0], c[1]) {
+			t.Errorf("%s too small, yet tiles", name)
+		}
+	}
+}
+
 // Without AVX's own bit nothing of vectors is left.
 func TestNothingWithoutAVX(t *testing.T) {
 	all := registers{^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0)}
 	noAVX := all
 	noAVX.c &^= 1 << 28
-	if f := decode(noAVX, all, all, 0x6e6); f != (Features{}) {
+	if f := decode(leaves{noAVX, all, all, all, all}, 0x6e6); f != (Features{}) {
 		t.Errorf("%+v", f)
 	}
 }

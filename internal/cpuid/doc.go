@@ -4,5 +4,5 @@
 //
 // What it does not do: it knows no other architecture (everything is false
 // there, and under the build tag noasm), and it does not ask Linux for the AMX
-// tile state, which a thread must do before its first tile instruction.
+// tile state, which a process must do before its first tile instruction.
 package cpuid
