@@ -5,6 +5,7 @@
 //	go build -o realsize ./qlora/testdata/peers/realsize
 //	./realsize -phase train -model M -adapter A   # load to int8, two steps of 256 tokens, gates and PET on
 //	./realsize -phase merge -model M -adapter A -out B   # adapter merged, gates baked
+//	./realsize -phase bake -model M -adapter A -out C    # gates alone
 //	./realsize -phase load -model M [-mapped]   # bf16 weights, log-probabilities of as many tokens
 //	go run ./examples/hftogguf -model B -type Q5_K_M -out B.gguf
 package main
@@ -19,10 +20,11 @@ import (
 	"time"
 
 	"github.com/borea-go/borea/qlora"
+	"github.com/borea-go/borea/so8t"
 )
 
 func main() {
-	phase := flag.String("phase", "", "train, merge or load")
+	phase := flag.String("phase", "", "train, merge, bake or load")
 	model := flag.String("model", "", "model directory")
 	adapter := flag.String("adapter", "", "adapter directory: written by train, read by merge")
 	out := flag.String("out", "", "directory that merge writes")
@@ -35,6 +37,8 @@ func main() {
 	switch *phase {
 	case "train":
 		err = train(*model, *adapter, *tokens, *rank)
+	case "bake":
+		err = bake(*model, *adapter, *out)
 	case "load":
 		err = load(*model, *tokens, *mapped)
 	case "merge":
@@ -115,6 +119,18 @@ func merge(dir, adapter, out string) error {
 	rep, err := qlora.Merge(context.Background(), os.DirFS(dir), a, out, qlora.Env{})
 	if err == nil {
 		fmt.Printf("%d tensors, %d merged, %d baked\n", rep.Tensors, rep.Merged, rep.Baked)
+	}
+	return err
+}
+
+func bake(dir, adapter, out string) error {
+	a, err := qlora.LoadAdapter(os.DirFS(adapter))
+	if err != nil {
+		return err
+	}
+	rep, err := so8t.BakeDir(context.Background(), os.DirFS(dir), a.Gates, out, so8t.Env{})
+	if err == nil {
+		fmt.Printf("%d tensors, %d baked\n", rep.Tensors, rep.Baked)
 	}
 	return err
 }
