@@ -134,7 +134,14 @@ func (d *Device) keyDots(w *worker, f *flash, s, q []float32, head int) {
 		d.kern.dots(s, q, f.k[head*size:], f.ldkv)
 		return
 	}
-	k.blocks(&d.kern, w, head, len(s), func(j int, rows []float32) { d.kern.dots(s[j:][:len(rows)/size], q, rows, size) })
+	switch at, direct := head*size, d.kern.small; {
+	case direct == nil || size%16 != 0 || len(s) < 4:
+		k.blocks(&d.kern, w, head, len(s), func(j int, rows []float32) { d.kern.dots(s[j:][:len(rows)/size], q, rows, size) })
+	case k.h != nil:
+		direct.dotsF16(s, q, k.h[at:], f.ldkv)
+	default:
+		direct.dotsI8(s, q, k.q[at:], f.ldkv)
+	}
 	k.scaled(s, head)
 }
 
@@ -146,5 +153,12 @@ func (d *Device) mixValues(w *worker, f *flash, o, p []float32, head int) {
 		return
 	}
 	v.scaled(p, head)
-	v.blocks(&d.kern, w, head, len(p), func(j int, rows []float32) { d.kern.mix(o, p[j:][:len(rows)/size], rows, size) })
+	switch at, direct := head*size, d.kern.small; {
+	case direct == nil || size%16 != 0:
+		v.blocks(&d.kern, w, head, len(p), func(j int, rows []float32) { d.kern.mix(o, p[j:][:len(rows)/size], rows, size) })
+	case v.h != nil:
+		direct.mixF16(o, p, v.h[at:], f.ldkv)
+	default:
+		direct.mixI8(o, p, v.q[at:], f.ldkv)
+	}
 }

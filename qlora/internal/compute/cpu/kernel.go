@@ -32,6 +32,8 @@ type kernels struct {
 
 	widenCodes func(dst []float32, src []int8)
 
+	small *smallCaches // nil: a few rows of a cache are widened, then used
+
 	philox func(dst []float32, s *stream, site, first uint32)
 	words  func(dst []uint32, s *stream, site, first uint32) // as they are
 	keep   func(dst, src, u []float32, p, factor float32, add bool)
@@ -53,6 +55,15 @@ type kernels struct {
 	// ceiling runs independent multiply-adds in registers and returns how many
 	// floating-point operations that were; nil where there is no such loop.
 	ceiling func(rounds int) int
+}
+
+// smallCaches are dots and mix over rows of a cache, widened in registers; the
+// columns are a multiple of 16.
+type smallCaches struct {
+	dotsF16 func(y, x []float32, w []uint16, ld int)
+	dotsI8  func(y, x []float32, w []int8, ld int)
+	mixF16  func(y, p []float32, v []uint16, ld int)
+	mixI8   func(y, p []float32, v []int8, ld int)
 }
 
 // strides says where the elements of a left operand lie: rows row floats apart,

@@ -57,6 +57,29 @@ func vectors512(k *kernels) {
 		}
 	}
 	k.scale = func(x []float32, a float32) { scale512(first(x), len(x), a) }
+	k.small = &smallCaches{dotsSmall(dots512F16), dotsSmall(dots512S8), mixSmall(mix512F16), mixSmall(mix512S8)}
+}
+
+// dotsSmall takes the last four rows again where they are not a multiple of four;
+// fewer than four are for the caller to avoid.
+func dotsSmall[T uint16 | int8](f func(y, x *float32, w *T, cols, ld, rows int)) func(y, x []float32, w []T, ld int) {
+	return func(y, x []float32, w []T, ld int) {
+		n := len(y)
+		_ = w[(n-1)*ld:][:len(x)]
+		if whole := n &^ 3; whole > 0 {
+			f(&y[0], &x[0], &w[0], len(x), ld, whole)
+		}
+		if n%4 > 0 {
+			f(&y[n-4], &x[0], &w[(n-4)*ld], len(x), ld, 4)
+		}
+	}
+}
+
+func mixSmall[T uint16 | int8](f func(y, p *float32, v *T, cols, ld, rows int)) func(y, p []float32, v []T, ld int) {
+	return func(y, p []float32, v []T, ld int) {
+		_ = v[(len(p)-1)*ld:][:len(y)]
+		f(&y[0], &p[0], &v[0], len(y), ld, len(p))
+	}
 }
 
 // first is the address of a slice that may be empty.
@@ -102,3 +125,15 @@ func dots512BF16(y, x *float32, w *uint16, cols, ld, rows int)
 
 //go:noescape
 func mix512(y, p, v *float32, cols, ld, rows int)
+
+//go:noescape
+func dots512F16(y, x *float32, w *uint16, cols, ld, rows int)
+
+//go:noescape
+func dots512S8(y, x *float32, w *int8, cols, ld, rows int)
+
+//go:noescape
+func mix512F16(y, p *float32, v *uint16, cols, ld, rows int)
+
+//go:noescape
+func mix512S8(y, p *float32, v *int8, cols, ld, rows int)

@@ -81,7 +81,12 @@ func cached(h compute.Heads) func(*Trial) {
 // them. Codes and scales must be those of quantise, and the output that of float64
 // attention over what they stand for.
 func smallCaches(t *testing.T, d compute.Device) {
-	h := compute.Heads{H: 4, K: 2, D: 40}
+	for _, size := range []int{40, 96, 112} {
+		smallCachesOf(t, d, compute.Heads{H: 4, K: 2, D: size})
+	}
+}
+
+func smallCachesOf(t *testing.T, d compute.Device, h compute.Heads) {
 	for _, c := range []struct {
 		typ    compute.Type
 		within float64
@@ -99,7 +104,7 @@ func smallCaches(t *testing.T, d compute.Device) {
 			f.takeCodes(t, "values", f.kv.V, f.kv.VScale, h.H+h.K)
 		}
 		if e := relative(widen(f.out), f.want(t)); !(e <= within(d, c.within)) {
-			t.Errorf("a cache of %s: relative error %.3g", c.typ, e)
+			t.Errorf("a cache of %s, %+v: relative error %.3g", c.typ, h, e)
 		}
 		d.Release(mark)
 	}
