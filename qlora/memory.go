@@ -102,11 +102,15 @@ func PredictMemory(fsys fs.FS, load LoadOptions, train Options) (MemoryPlan, err
 // maps the files of fsys.
 func (m *Model) outline(fsys fs.FS) (err error) {
 	var src *safetensors.Model
-	var s *Smoothing
 	if m.opts.Smoothing != "" {
-		if s, err = ReadSmoothing(m.opts.Smoothing); err != nil {
+		s, err := ReadSmoothing(m.opts.Smoothing)
+		if err != nil {
 			return err
 		}
+		if !m.fits(s) {
+			return fmt.Errorf("%s: %w", m.opts.Smoothing, ErrOtherSmoothing)
+		}
+		m.smoothing = s
 	}
 	if m.opts.Mapped {
 		if src, err = safetensors.OpenModel(fsys); err != nil {
@@ -117,7 +121,7 @@ func (m *Model) outline(fsys fs.FS) (err error) {
 			return errors.Join(err, m.closeFiles())
 		}
 	}
-	m.net = phi3.Outline(m.dev, m.cfg, src, phi3.Formats{Linear: formats[m.opts.Weights], Embed: formats[m.opts.Embeddings]}, s.phi3())
+	m.net = phi3.Outline(m.dev, m.cfg, src, phi3.Formats{Linear: formats[m.opts.Weights], Embed: formats[m.opts.Embeddings]}, m.evened())
 	return m.closeFiles()
 }
 

@@ -79,6 +79,11 @@ type LoadOptions struct {
 	// error of int8 linears where some channels are much larger than others. Empty
 	// is none.
 	Smoothing string `json:"smoothing,omitempty" yaml:"smoothing"`
+	// Hadamard mixes down_proj's input, eight neighbours at a time, before it is
+	// quantised, and the weight's columns alike: less error of int8 where a token's
+	// large values are few, for one more pass over them. Adapters are read and
+	// written as ever, up to float32's rounding; their dropout falls on mixed inputs.
+	Hadamard bool `json:"hadamard,omitempty" yaml:"hadamard"`
 	// Mapped uses weights where they lie in their files, on a CPU and a system that
 	// can: bf16 weights of bf16 files and f32 of f32, smoothed ones excepted. Loading
 	// them takes no time, their memory is the system's page cache, and numbers that
@@ -261,7 +266,7 @@ func (m *Model) loadWeights(ctx context.Context, fsys fs.FS) error {
 		return err
 	}
 	f := phi3.Formats{Linear: formats[m.opts.Weights], Embed: formats[m.opts.Embeddings]}
-	m.net, err = phi3.Load(ctx, m.dev, m.cfg, src, f, m.smoothing.phi3(), func(done, total int) {
+	m.net, err = phi3.Load(ctx, m.dev, m.cfg, src, f, m.evened(), func(done, total int) {
 		m.env.progress(Progress{Stage: "load", Done: done, Total: total})
 	})
 	if err != nil {

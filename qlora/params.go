@@ -62,7 +62,7 @@ func newTrainable(m *Model, o Options) *trainable {
 			for j := range a {
 				a[j] = float32((2*rng.Float64() - 1) * bound)
 			}
-			m.smoothing.inward(i, target, a, nil, o.Rank, 1)
+			m.inward(i, target, a, nil, o.Rank)
 			t.addPair(i, target, a, out*o.Rank)
 		}
 		if o.SO8T.Enabled {
@@ -153,7 +153,7 @@ func (t *trainable) adapter() (*Adapter, error) {
 			if err := t.download(f.A, p.A, f.B, p.B); err != nil {
 				return nil, err
 			}
-			t.m.smoothing.inward(i, target, f.A, f.B, f.R, -1)
+			t.m.outward(i, target, f.A, f.B, f.R)
 			a.Factors[LinearName(i, target)] = f
 		}
 		if l.Gate != nil {

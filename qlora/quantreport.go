@@ -20,6 +20,7 @@ import (
 type QuantReport struct {
 	Weights  string        `json:"weights"` // the format, compared with bf16
 	Smoothed bool          `json:"smoothed"`
+	Hadamard bool          `json:"hadamard"`
 	Tokens   int           `json:"tokens"`
 	Linears  []LinearError `json:"linears"`
 }
@@ -57,8 +58,8 @@ const OutlierRatio = 6
 
 const namedOutliers = 8
 
-// Quantisation compares the linears of the model in fsys by opts.Weights, smoothed
-// if opts.Smoothing says so, with the same by bf16 weights, on as many of seqs as
+// Quantisation compares the linears of the model in fsys by opts.Weights, evened as
+// opts.Smoothing and opts.Hadamard say, with the same by bf16 weights, on as many of seqs as
 // fit in opts.BlockTokens. One block's weights at a time are in memory.
 func Quantisation(ctx context.Context, fsys fs.FS, opts LoadOptions, seqs [][]int32, env Env) (*QuantReport, error) {
 	v, err := openSurvey(fsys, opts, env)
@@ -66,7 +67,7 @@ func Quantisation(ctx context.Context, fsys fs.FS, opts LoadOptions, seqs [][]in
 		return nil, err
 	}
 	defer v.close()
-	r := &QuantReport{Weights: opts.Weights, Smoothed: opts.Smoothing != ""}
+	r := &QuantReport{Weights: opts.Weights, Smoothed: opts.Smoothing != "", Hadamard: opts.Hadamard}
 	r.Tokens, err = v.run(ctx, seqs, func(p phi3.Probe) error {
 		r.Linears = append(r.Linears, measure(p))
 		return nil
@@ -122,7 +123,7 @@ func (v *surveyor) run(ctx context.Context, seqs [][]int32, use func(phi3.Probe)
 		return 0, fmt.Errorf("qlora: none of %d sequences fits in block_tokens = %d", len(seqs), v.opts.BlockTokens)
 	}
 	ref := phi3.Formats{Linear: compute.FormatBF16, Embed: formats[v.opts.Embeddings]}
-	return b.Len(), phi3.Survey(ctx, v.dev, v.cfg, v.src, ref, formats[v.opts.Weights], v.smoothing.phi3(), b, func(p phi3.Probe) error {
+	return b.Len(), phi3.Survey(ctx, v.dev, v.cfg, v.src, ref, formats[v.opts.Weights], v.evened(), b, func(p phi3.Probe) error {
 		v.env.progress(Progress{Stage: "survey", Done: p.Layer + 1, Total: v.cfg.Layers})
 		return use(p)
 	})

@@ -136,7 +136,7 @@ func TestCUDAQuantisation(t *testing.T) {
 	onCUDA(t, peftModel, "f32")
 	measureOn := func(device string) *QuantReport {
 		t.Setenv("BOREA_DEVICE", device)
-		return quantisation(t, bundledModel, smoothed(t, bundledModel))
+		return quantisation(t, bundledModel, smoothed(t, bundledModel), true)
 	}
 	want, got := measureOn("cpu"), measureOn("cuda")
 	for i, l := range got.Linears {

@@ -42,9 +42,9 @@ var ErrOtherSmoothing = errors.New("qlora: the smoothing was made for other weig
 
 // Calibrate runs as many of seqs as fit in opts.BlockTokens through the model by
 // bf16 weights, a block at a time, and returns the smoothing that their
-// activations ask for. opts.Smoothing and opts.Weights are not looked at.
+// activations ask for. Weights, Smoothing and Hadamard of opts are not looked at.
 func Calibrate(ctx context.Context, fsys fs.FS, opts LoadOptions, seqs [][]int32, env Env) (*Smoothing, error) {
-	opts.Weights, opts.Smoothing = "bf16", ""
+	opts.Weights, opts.Smoothing, opts.Hadamard = "bf16", "", false
 	s := &Smoothing{}
 	v, err := openSurvey(fsys, opts, env)
 	if err != nil {
@@ -138,21 +138,33 @@ func ReadSmoothing(path string) (*Smoothing, error) {
 }
 
 // readSmoothing reads the file that the options name and checks that it fits the
-// model; the fingerprint then says that it is used.
+// model. The fingerprint then tells what was done to the weights: adapters in a
+// checkpoint are those beside such weights.
 func (m *Model) readSmoothing() error {
-	if m.opts.Smoothing == "" {
+	if m.opts.Hadamard && m.cfg.IntermediateSize%phi3.HadamardSize != 0 {
+		return &OptionError{"hadamard", true, fmt.Sprintf("false: the model's MLP is %d wide, no multiple of %d", m.cfg.IntermediateSize, phi3.HadamardSize)}
+	}
+	if m.opts.Smoothing != "" {
+		s, err := ReadSmoothing(m.opts.Smoothing)
+		if err != nil {
+			return err
+		}
+		if s.Base != m.fingerprint || !m.fits(s) {
+			return fmt.Errorf("%s: %w", m.opts.Smoothing, ErrOtherSmoothing)
+		}
+		m.smoothing = s
+	}
+	return m.markFingerprint()
+}
+
+func (m *Model) markFingerprint() error {
+	e := m.evened()
+	if e == nil {
 		return nil
 	}
-	s, err := ReadSmoothing(m.opts.Smoothing)
-	if err != nil {
-		return err
-	}
-	if s.Base != m.fingerprint || !m.fits(s) {
-		return fmt.Errorf("%s: %w", m.opts.Smoothing, ErrOtherSmoothing)
-	}
-	raw, err := json.Marshal(s)
-	h := sha256.Sum256(raw)
-	m.smoothing, m.fingerprint = s, hex.EncodeToString(h[:])
+	raw, err := json.Marshal(e)
+	h := sha256.Sum256(append(raw, m.fingerprint...))
+	m.fingerprint = hex.EncodeToString(h[:])
 	return err
 }
 
@@ -167,25 +179,42 @@ func (m *Model) fits(s *Smoothing) bool {
 	return ok
 }
 
-// phi3 returns s as the loader takes it, nil for none.
-func (s *Smoothing) phi3() *phi3.Smoothing {
-	if s == nil {
+// evened is what the loader does to the weights, nil for nothing.
+func (m *Model) evened() *phi3.Smoothing {
+	if m.smoothing == nil && !m.opts.Hadamard {
 		return nil
 	}
-	out := &phi3.Smoothing{}
-	for _, l := range s.Layers {
-		out.Layers = append(out.Layers, phi3.LayerSmoothing(l))
+	out := &phi3.Smoothing{Layers: make([]phi3.LayerSmoothing, m.cfg.Layers), Hadamard: m.opts.Hadamard}
+	if m.smoothing != nil {
+		for i, l := range m.smoothing.Layers {
+			out.Layers[i] = phi3.LayerSmoothing(l)
+		}
 	}
 	return out
 }
 
-// inward turns a linear's factors into those beside the smoothed weight, in place:
-// W + BA became D(W + BA)E, so A becomes AE and B becomes DB. sign -1 undoes it.
-func (s *Smoothing) inward(layer int, target string, a, b []float32, r, sign int) {
-	if s == nil {
+// inward turns a linear's factors into those beside the evened weight, in place:
+// W + BA became D(W + BA)E, so A becomes AE and B becomes DB.
+func (m *Model) inward(layer int, target string, a, b []float32, r int) {
+	m.scaleFactors(layer, target, a, b, r, 1)
+	if m.opts.Hadamard && target == DownProj {
+		phi3.Hadamard(a)
+	}
+}
+
+// outward undoes inward.
+func (m *Model) outward(layer int, target string, a, b []float32, r int) {
+	if m.opts.Hadamard && target == DownProj {
+		phi3.Hadamard(a)
+	}
+	m.scaleFactors(layer, target, a, b, r, -1)
+}
+
+func (m *Model) scaleFactors(layer int, target string, a, b []float32, r, sign int) {
+	if m.smoothing == nil {
 		return
 	}
-	l := s.Layers[layer]
+	l := m.smoothing.Layers[layer]
 	cols := map[string][]int8{QKVProj: l.QKV, GateUpProj: l.GateUp, DownProj: l.Down}[target]
 	for i := range a {
 		if cols != nil {
@@ -200,9 +229,9 @@ func (s *Smoothing) inward(layer int, target string, a, b []float32, r, sign int
 	}
 }
 
-// inwardAdapter returns a copy of a for the smoothed weights, a itself without.
+// inwardAdapter returns a copy of a for the evened weights, a itself without.
 func (m *Model) inwardAdapter(a *Adapter) *Adapter {
-	if m.smoothing == nil {
+	if m.evened() == nil {
 		return a
 	}
 	out := *a
@@ -211,7 +240,7 @@ func (m *Model) inwardAdapter(a *Adapter) *Adapter {
 		for _, target := range Targets() {
 			if f, ok := out.Factors[LinearName(i, target)]; ok && m.fitsLinear(f, target) {
 				f.A, f.B = slices.Clone(f.A), slices.Clone(f.B)
-				m.smoothing.inward(i, target, f.A, f.B, f.R, 1)
+				m.inward(i, target, f.A, f.B, f.R)
 				out.Factors[LinearName(i, target)] = f
 			}
 		}

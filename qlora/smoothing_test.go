@@ -86,18 +86,23 @@ func surveyTexts(t *testing.T) [][]int32 {
 
 func loadSmoothed(t *testing.T, dir, weights, smoothing string) *Model {
 	t.Helper()
+	return loadEvened(t, dir, weights, smoothing, false)
+}
+
+func loadEvened(t *testing.T, dir, weights, smoothing string, hadamard bool) *Model {
+	t.Helper()
 	o := loadOptions()
-	o.Weights, o.Smoothing = weights, smoothing
+	o.Weights, o.Smoothing, o.Hadamard = weights, smoothing, hadamard
 	m, err := Load(context.Background(), dir, o, Env{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	return m
 }
 
-func quantisation(t *testing.T, dir, smoothing string) *QuantReport {
+func quantisation(t *testing.T, dir, smoothing string, hadamard bool) *QuantReport {
 	t.Helper()
 	o := loadOptions()
-	o.Smoothing = smoothing
+	o.Smoothing, o.Hadamard = smoothing, hadamard
 	r, err := Quantisation(context.Background(), os.DirFS(dir), o, surveyTexts(t), Env{})
 	require.NoError(t, err)
 	require.Len(t, r.Linears, 4*6)
@@ -110,8 +115,8 @@ func quantisation(t *testing.T, dir, smoothing string) *QuantReport {
 func TestSmoothingMendsPlantedOutliers(t *testing.T) {
 	dir := plantedModel(t)
 	path := smoothed(t, dir)
-	base, hurt, mended := quantisation(t, bundledModel, ""), quantisation(t, dir, ""), quantisation(t, dir, path)
-	even := quantisation(t, bundledModel, smoothed(t, bundledModel))
+	base, hurt, mended := quantisation(t, bundledModel, "", false), quantisation(t, dir, "", false), quantisation(t, dir, path, false)
+	even := quantisation(t, bundledModel, smoothed(t, bundledModel), false)
 	for _, target := range Targets() {
 		t.Logf("%s: %.4f, smoothed %.4f, planted %.4f, smoothed %.4f", target, base.Mean(target), even.Mean(target), hurt.Mean(target), mended.Mean(target))
 		if target == OProj {
@@ -169,11 +174,66 @@ func TestSmoothingChangesNoBit(t *testing.T) {
 	}
 }
 
-// TestSmoothingTrainsOrdinaryAdapters: a trained adapter leaves the smoothed model
+// TestHadamardHalvesTheErrorOfDownProj, with planted outliers together with a
+// smoothing, and leaves the other linears alone.
+func TestHadamardHalvesTheErrorOfDownProj(t *testing.T) {
+	dir := plantedModel(t)
+	path := smoothed(t, dir)
+	base, turned, both := quantisation(t, bundledModel, "", false), quantisation(t, bundledModel, "", true), quantisation(t, dir, path, true)
+	t.Logf("down_proj: %.4f, turned %.4f, planted, smoothed and turned %.4f", base.Mean(DownProj), turned.Mean(DownProj), both.Mean(DownProj))
+	require.Less(t, turned.Mean(DownProj), 0.6*base.Mean(DownProj))
+	require.Less(t, both.Mean(DownProj), 0.6*base.Mean(DownProj))
+	require.InEpsilon(t, base.Mean(GateUpProj), turned.Mean(GateUpProj), 1e-3)
+	windows := readIDs(t, "testdata/dev32.ids.gz", 1024)[:4]
+	exact := perplexity(t, loadModel(t, dir, "f32"), windows)
+	good := perplexity(t, loadEvened(t, dir, "int8", path, true), windows)
+	t.Logf("perplexity %.4f, int8 smoothed and turned %.4f", exact, good)
+	require.InEpsilon(t, exact, good, 5e-3)
+}
+
+// TestHadamardKeepsTheFunctionAndGradients in float32, up to its rounding.
+func TestHadamardKeepsTheFunctionAndGradients(t *testing.T) {
+	o := smallTraining()
+	o.Dropout, o.NEFTune = 0, 0
+	run := func(m *Model, recompute string) (float64, *trainable) {
+		o.Recompute = recompute
+		tr, err := NewTrainer(m, o, Dirs{}, Env{})
+		require.NoError(t, err)
+		require.NoError(t, tr.tr.load(randomAdapter(m, o.Rank, 0)))
+		tr.plan = newPlan(trainingRows(t), o)
+		loss, err := tr.microStep(tr.batches([][]int{{0, 1}})[0], 0)
+		require.NoError(t, err)
+		return loss, tr.tr
+	}
+	plain := loadModel(t, bundledModel, "f32")
+	want, a := run(plain, "none")
+	for _, recompute := range []string{"none", "selective", "full"} {
+		m := loadEvened(t, bundledModel, "f32", "", true)
+		got, b := run(m, recompute)
+		require.InEpsilon(t, want, got, 1e-5)
+		for i, p := range a.params {
+			x, y := make([]float32, p.g.Len()), make([]float32, p.g.Len())
+			require.NoError(t, plain.dev.Download(x, p.g))
+			require.NoError(t, m.dev.Download(y, b.params[i].g))
+			if strings.HasSuffix(p.name, DownProj+".lora_A") {
+				phi3.Hadamard(y)
+			}
+			require.Less(t, relNorm(y, x), 1e-3, "%s %s", recompute, p.name)
+		}
+	}
+}
+
+// TestSmoothingTrainsOrdinaryAdapters: a trained adapter leaves the evened model
 // as one of the model itself, beside which it gives the same numbers.
 func TestSmoothingTrainsOrdinaryAdapters(t *testing.T) {
+	for _, hadamard := range []bool{false, true} {
+		t.Run(fmt.Sprintf("hadamard %v", hadamard), func(t *testing.T) { trainEvened(t, hadamard) })
+	}
+}
+
+func trainEvened(t *testing.T, hadamard bool) {
 	path := smoothed(t, bundledModel)
-	m := loadSmoothed(t, bundledModel, "f32", path)
+	m := loadEvened(t, bundledModel, "f32", path, hadamard)
 	o := smallTraining()
 	o.MaxSteps, o.SaveSteps = 4, 0
 	tr, err := NewTrainer(m, o, Dirs{}, Env{})
@@ -185,7 +245,11 @@ func TestSmoothingTrainsOrdinaryAdapters(t *testing.T) {
 	require.NoError(t, err)
 	want, err := untouched.Adapter()
 	require.NoError(t, err)
-	require.Equal(t, want, first)
+	if hadamard {
+		requireSameUpdateOfA(t, want, first)
+	} else {
+		require.Equal(t, want, first)
+	}
 	untouched.Close()
 
 	rows := trainingRows(t)
@@ -200,10 +264,20 @@ func TestSmoothingTrainsOrdinaryAdapters(t *testing.T) {
 	require.NoError(t, err)
 	t.Logf("loss %v while training, %v outside", inside, outside.NLL)
 	tolerance := 1e-6
+	if hadamard {
+		tolerance = 1e-5
+	}
 	if m.dev.Real() != compute.F32 {
 		tolerance = 1e-3
 	}
 	require.InEpsilon(t, inside, outside.NLL, tolerance)
+}
+
+func requireSameUpdateOfA(t *testing.T, want, got *Adapter) {
+	t.Helper()
+	for _, name := range want.names() {
+		require.Less(t, relNorm(got.Factors[name].A, want.Factors[name].A), 1e-6, name)
+	}
 }
 
 func TestSmoothingOfOtherWeightsIsRefused(t *testing.T) {

@@ -2,9 +2,9 @@
 // text, against bf16, and which input channels are to blame. It needs the memory of
 // one block, not of the model. With -calibrate it also writes a smoothing for
 // qlora.LoadOptions (load.smoothing in the configuration files) and measures again
-// with it.
+// with it; -hadamard measures the option of that name (load.hadamard).
 //
-//	go run ./examples/quantreport -data texts.jsonl -calibrate smoothing.json
+//	go run ./examples/quantreport -data texts.jsonl -hadamard -calibrate smoothing.json
 package main
 
 import (
@@ -50,6 +50,7 @@ func parse(args []string) (arguments, error) {
 	f.StringVar(&a.load.Device, "device", a.load.Device, "cpu or cuda")
 	f.StringVar(&a.load.Weights, "weights", a.load.Weights, "the form to measure: int8, int8w, nf4 or bf16")
 	f.StringVar(&a.load.Smoothing, "smoothing", "", "measure with this smoothing")
+	f.BoolVar(&a.load.Hadamard, "hadamard", false, "measure with down_proj's input mixed by Hadamard matrices")
 	err := f.Parse(args)
 	if err == nil && a.data == "" {
 		err = errors.New("-data is required")
@@ -93,7 +94,7 @@ func (a arguments) report(ctx context.Context, seqs [][]int32, out io.Writer) er
 	if a.asJSON {
 		return json.NewEncoder(out).Encode(r)
 	}
-	fmt.Fprintf(out, "%s against bf16 on %d tokens, smoothed: %v\n\n", r.Weights, r.Tokens, r.Smoothed)
+	fmt.Fprintf(out, "%s against bf16 on %d tokens, smoothed: %v, hadamard: %v\n\n", r.Weights, r.Tokens, r.Smoothed, r.Hadamard)
 	if err := r.WriteTable(out); err != nil {
 		return err
 	}

@@ -59,6 +59,7 @@ type forward interface {
 	// SwiGLU writes out[n, F] = silu(gu[:, :F]) * gu[:, F:].
 	SwiGLU(out Activation, gu Buffer, n, f int)
 	// Rotate writes out[t, 8b+i] = Σ_j R[b, i, j] x[t, 8b+j]; r is F32 [C/8, 8, 8].
+	// out.X may be x.
 	Rotate(out Activation, x, r Buffer, n, cols int)
 	// RotationExp writes R = exp(θ-θᵀ) for each block; theta is F32 [blocks, 28],
 	// the strict upper triangle of θ row by row (θ[i,j], i<j).

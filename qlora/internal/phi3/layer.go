@@ -115,10 +115,10 @@ func (p *Pass) forward(i int, out, h compute.Buffer, s *layerState, att attend) 
 	d.RMSNorm(s.norm2, s.rstd2, s.mid, l.postNorm, n, eps)
 	d.Linear(s.gu, nil, s.norm2, l.gateUp, adapter(t.GateUp), s.u.gu, n, p.rnd)
 	if out == nil {
-		d.SwiGLU(values(s.mlp), s.gu, n, m.Config.IntermediateSize)
+		p.activate(values(s.mlp), s.gu)
 		return
 	}
-	d.SwiGLU(s.mlp, s.gu, n, m.Config.IntermediateSize)
+	p.activate(s.mlp, s.gu)
 	d.Linear(out, s.mid, s.mlp, l.down, adapter(t.Down), s.u.down, n, p.rnd)
 }
 
@@ -139,7 +139,7 @@ func (p *Pass) again(i int, h compute.Buffer, s *layerState) {
 		d.RMSNorm(values(s.norm1), s.rstd1, h, l.inNorm, n, eps)
 		p.rotate(values(s.rot), s, t)
 		d.RMSNorm(values(s.norm2), s.rstd2, s.mid, l.postNorm, n, eps)
-		d.SwiGLU(values(s.mlp), s.gu, n, m.Config.IntermediateSize)
+		p.activate(values(s.mlp), s.gu)
 	}
 }
 
@@ -151,6 +151,7 @@ func (p *Pass) backward(i int, h compute.Buffer, s *layerState) {
 	l, t := &m.layers[i], p.tune.layer(i)
 	dmlp, dnorm, dattn, dgu, dqkv := g.wide, g.wide, g.wide, s.gu, s.gu
 	d.LinearBackward(dmlp, g.h, s.mlp, l.down, t.Down.adapter(), t.Down.grad(), s.u.down, n, p.rnd)
+	p.activateBack(dmlp)
 	d.SwiGLUBackward(dgu, dmlp, s.gu, n, m.Config.IntermediateSize)
 	d.LinearBackward(dnorm, dgu, s.norm2, l.gateUp, t.GateUp.adapter(), t.GateUp.grad(), s.u.gu, n, p.rnd)
 	d.RMSNormBackward(g.h, dnorm, s.mid, l.postNorm, s.rstd2, n)

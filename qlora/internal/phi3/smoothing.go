@@ -8,11 +8,15 @@ import "fmt"
 // The norms before qkv and gate_up, and the up half of gate_up before down, take
 // the reciprocals. A power of two changes no digit of a float, so that every
 // product is exactly what it was.
-type Smoothing struct{ Layers []LayerSmoothing }
+type Smoothing struct {
+	Layers []LayerSmoothing // one a block
+	// Hadamard also turns down_proj's input and weight (see the function).
+	Hadamard bool
+}
 
 // LayerSmoothing holds an exponent e for each input channel: the input is divided
 // by 2^e and the weight's column multiplied. o_proj has none: a rotation gate may
-// stand before it.
+// stand before it. No exponents at all are zeros.
 type LayerSmoothing struct{ QKV, GateUp, Down []int8 }
 
 // MaxExponent bounds exponents to what no float32 of a model overflows by.
@@ -31,6 +35,7 @@ func Pow2(e int) float32 {
 type factors struct {
 	cols, rows []int8
 	first      int
+	turned     bool // by Hadamard matrices, afterwards
 }
 
 // factors returns those of every tensor that changes; mlp is F.
@@ -45,7 +50,7 @@ func (s *Smoothing) factors(mlp int) map[string]factors {
 		out[p+"self_attn.qkv_proj.weight"] = factors{cols: l.QKV}
 		out[p+"post_attention_layernorm.weight"] = factors{cols: negated(l.GateUp)}
 		out[p+"mlp.gate_up_proj.weight"] = factors{cols: l.GateUp, rows: negated(l.Down), first: mlp}
-		out[p+"mlp.down_proj.weight"] = factors{cols: l.Down}
+		out[p+"mlp.down_proj.weight"] = factors{cols: l.Down, turned: s.Hadamard}
 	}
 	return out
 }
@@ -61,7 +66,7 @@ func negated(e []int8) []int8 {
 // apply multiplies whole rows of the tensor; dst[0] is element first.
 func (f factors) apply(first int, dst []float32) {
 	cols := len(f.cols)
-	for at := 0; at < len(dst); at += cols {
+	for at := 0; cols > 0 && at < len(dst); at += cols {
 		row := 0
 		if r := (first+at)/cols - f.first; r >= 0 && r < len(f.rows) {
 			row = int(f.rows[r])
@@ -71,5 +76,8 @@ func (f factors) apply(first int, dst []float32) {
 				dst[at+c] *= Pow2(k)
 			}
 		}
+	}
+	if f.turned {
+		Hadamard(dst)
 	}
 }

@@ -27,7 +27,7 @@ type Probe struct {
 // same inputs, so that errors do not add up over blocks.
 func Survey(ctx context.Context, dev compute.Device, cfg *hfconfig.Config, src *safetensors.Model, ref Formats, test compute.Format, s *Smoothing, b *Batch, use func(Probe) error) error {
 	l := newLoader(ctx, dev, cfg, src, s)
-	m := &Model{Dev: dev, Config: cfg, format: ref.Linear, layers: make([]layer, cfg.Layers)}
+	m := &Model{Dev: dev, Config: cfg, format: ref.Linear, layers: make([]layer, cfg.Layers), turn: l.hadamard(cfg)}
 	m.Embed = l.matrix("model.embed_tokens.weight", ref.Embed, cfg.VocabSize, cfg.HiddenSize)
 	if l.err != nil {
 		return l.err

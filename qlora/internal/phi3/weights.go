@@ -23,6 +23,7 @@ type Model struct {
 	layers []layer
 	rope   ropeTable
 	format compute.Format
+	turn   compute.Buffer // Hadamard matrices before down_proj, nil for none
 }
 
 type layer struct {
@@ -114,7 +115,7 @@ func Outline(dev compute.Device, cfg *hfconfig.Config, src *safetensors.Model, f
 
 // model lists the tensors in their order in memory.
 func (l *loader) model(cfg *hfconfig.Config, f Formats) *Model {
-	m := &Model{Dev: l.dev, Config: cfg, format: f.Linear}
+	m := &Model{Dev: l.dev, Config: cfg, format: f.Linear, turn: l.hadamard(cfg)}
 	m.Embed = l.table("model.embed_tokens.weight", f.Embed, cfg.VocabSize, cfg.HiddenSize, cfg.TieWordEmbeddings)
 	for i := range cfg.Layers {
 		m.layers = append(m.layers, l.layer(cfg, f.Linear, i))
@@ -137,12 +138,13 @@ type loader struct {
 	outline     bool // nothing is read
 	used        map[string]bool
 	smooth      map[string]factors
+	turned      bool
 	raw         sync.Pool // *[]byte of a few rows: garbage of the file's size would double the heap
 	err         error
 }
 
 func newLoader(ctx context.Context, dev compute.Device, cfg *hfconfig.Config, src *safetensors.Model, s *Smoothing) *loader {
-	return &loader{ctx: ctx, dev: dev, src: src, used: map[string]bool{}, smooth: s.factors(cfg.IntermediateSize)}
+	return &loader{ctx: ctx, dev: dev, src: src, used: map[string]bool{}, smooth: s.factors(cfg.IntermediateSize), turned: s != nil && s.Hadamard}
 }
 
 func (l *loader) layer(cfg *hfconfig.Config, f compute.Format, i int) layer {

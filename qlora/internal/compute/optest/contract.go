@@ -195,3 +195,21 @@ func release(t *testing.T, d compute.Device) {
 		t.Errorf("memory before the mark is %v", v)
 	}
 }
+
+// rotationInPlace demands the bits of a rotation into another buffer.
+func rotationInPlace(t *testing.T, d compute.Device) {
+	const n, cols = 5, 264
+	r := newTrial(d)
+	x, blocks := r.normal(n*cols), r.put(r.normal(8*cols))
+	a, b := d.Activation(compute.FormatInt8, n, cols), d.Activation(compute.FormatInt8, n, cols)
+	from := r.putReal(x)
+	d.Copy(b.X, from)
+	d.Rotate(a, from, blocks, n, cols)
+	d.Rotate(b, b.X, blocks, n, cols)
+	if want, got := download[float32](t, d, a.X, n*cols), download[float32](t, d, b.X, n*cols); !slices.Equal(want, got) {
+		t.Errorf("values differ in place")
+	}
+	if want, got := download[int8](t, d, a.Q, n*cols), download[int8](t, d, b.Q, n*cols); !slices.Equal(want, got) {
+		t.Errorf("codes differ in place")
+	}
+}

@@ -23,6 +23,7 @@ var special = []struct {
 	{"mark and release", release},
 	{"copy and zero", copies},
 	{"mapped weights", mapped},
+	{"rotation in place", rotationInPlace},
 }
 
 func check(t *testing.T, err error) {

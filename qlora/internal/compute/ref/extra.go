@@ -9,11 +9,13 @@ import (
 
 // Rotate implements compute.Device.
 func (d *Device) Rotate(out compute.Activation, x, r compute.Buffer, n, cols int) {
+	row := make([]float64, cols)
 	for t := range n {
+		copy(row, fl(x)[t*cols:])
 		for c := range cols {
 			b, i, s := c/8, c%8, 0.0
 			for j := range 8 {
-				s += fl(r)[b*64+i*8+j] * fl(x)[t*cols+b*8+j]
+				s += fl(r)[b*64+i*8+j] * row[b*8+j]
 			}
 			fl(out.X)[t*cols+c] = s
 		}
