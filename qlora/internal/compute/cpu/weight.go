@@ -3,6 +3,8 @@ package cpu
 import (
 	"fmt"
 	"math"
+	"sync"
+	"sync/atomic"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
 )
@@ -58,18 +60,42 @@ func (d *Device) Weight(f compute.Format, rows, cols int, src compute.RowSource)
 	if err := w.take(d.pages); err != nil {
 		return nil, err
 	}
-	buf := make([]float32, min(rows, loadRows)*cols)
-	for r := 0; r < rows; r += loadRows {
-		part := buf[:min(loadRows, rows-r)*cols]
-		if err := src(r, part); err != nil {
-			return nil, err
-		}
-		w.store(d.kern, r, part)
+	if err := d.fill(w, src); err != nil {
+		return nil, err
 	}
 	if w.codes != nil {
 		w.codes.sum(d)
 	}
 	return w, nil
+}
+
+// fill reads and stores w's rows, several parts at the same time. Of errors it
+// returns that of the lowest rows.
+func (d *Device) fill(w *weight, src compute.RowSource) error {
+	parts := (w.rows + loadRows - 1) / loadRows
+	memory := sync.Pool{New: func() any { b := make([]float32, min(w.rows, loadRows)*w.cols); return &b }}
+	errs := make([]error, parts)
+	var bad atomic.Int64 // the first part that failed
+	bad.Store(int64(parts))
+	d.pool.run(parts, func(_ *worker, i int) {
+		if int64(i) > bad.Load() {
+			return
+		}
+		buf := memory.Get().(*[]float32)
+		defer memory.Put(buf)
+		r := i * loadRows
+		part := (*buf)[:min(loadRows, w.rows-r)*w.cols]
+		if errs[i] = src(r, part); errs[i] == nil {
+			w.store(d.kern, r, part)
+			return
+		}
+		for old := bad.Load(); int64(i) < old && !bad.CompareAndSwap(old, int64(i)); old = bad.Load() {
+		}
+	})
+	if i := bad.Load(); i < int64(parts) {
+		return errs[i]
+	}
+	return nil
 }
 
 // take gives w its memory.

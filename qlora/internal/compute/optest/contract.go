@@ -121,6 +121,21 @@ func formats(t *testing.T, d compute.Device) {
 	if _, err := d.Weight(compute.FormatF32, 3, 8, func(int, []float32) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("source error lost: %v", err)
 	}
+	late := errors.New("a later row is broken too")
+	for range 20 {
+		_, err := d.Weight(compute.FormatF32, 3000, 8, func(first int, dst []float32) error {
+			clear(dst)
+			if end := first + len(dst)/8; first <= 700 && end > 700 {
+				return broken
+			} else if first > 700 {
+				return late
+			}
+			return nil
+		})
+		if !errors.Is(err, broken) {
+			t.Fatalf("the first source error is lost: %v", err)
+		}
+	}
 }
 
 // misuse must neither panic nor pass.
