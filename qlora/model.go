@@ -135,6 +135,18 @@ func (o LoadOptions) FirstDevice() LoadOptions {
 	return o
 }
 
+// CheckDevice opens the devices named and closes them again, so that a long program
+// can refuse what it cannot use before it begins.
+func (o LoadOptions) CheckDevice() error {
+	devices, group, err := open.All(o.Device)
+	if err != nil {
+		return err
+	}
+	m := &Model{dev: devices[0]}
+	m.addReplicas(devices[1:], group)
+	return m.closeDevices()
+}
+
 // Validate reports the first option outside its range.
 func (o LoadOptions) Validate() error {
 	if _, ok := formats[o.Weights]; !ok {

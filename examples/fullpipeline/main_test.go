@@ -138,7 +138,6 @@ func TestBadCommandLine(t *testing.T) {
 		"source without files": {[]string{"c4", "collect.files.c4"}, []string{"-sources", "synthetic,c4"}},
 		"unknown preset":       {[]string{"e.yaml", "mars", "aerospace"}, []string{"-config", write("e.yaml", "collect:\n  crawl:\n    presets: [mars]\n")}},
 		"phase without input":  {[]string{"data_cleaning", "run -phase data_collection first"}, []string{"-phase", "data_cleaning"}},
-		"device not built in":  {[]string{`"abacus"`, "cpu"}, []string{"-device", "abacus"}},
 	} {
 		t.Run(what, func(t *testing.T) {
 			args := c.args
@@ -260,6 +259,13 @@ func TestCorruptCheckpoint(t *testing.T) {
 	refused(t, []string{"finetune", "quarantine-ckpt", "MANIFEST", "remove that folder"}, args...)
 	code, said = program(t, append(args, "-fresh")...)
 	require.Zero(t, code, said)
+}
+
+// A device is refused before any work, not when the first model is loaded.
+func TestUnknownDevice(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "run")
+	refused(t, []string{`"abacus"`, "cpu"}, "-device", "abacus", "-out", out)
+	require.NoDirExists(t, out)
 }
 
 // The error names the path; once there is room the same command goes on.

@@ -95,6 +95,9 @@ func newPipeline(f flags) (*pipeline, error) {
 	if _, err := os.Stat(filepath.Join(model, "config.json")); err != nil {
 		return nil, fmt.Errorf("-model: %w; name a directory in Hugging Face layout", err)
 	}
+	if err := c.Load.CheckDevice(); err != nil {
+		return nil, fmt.Errorf("device: %w", err)
+	}
 	if err := os.MkdirAll(f.out, 0o755); err != nil {
 		return nil, fmt.Errorf("-out: %w", err)
 	}
