@@ -11,23 +11,24 @@ import (
 	"github.com/borea-go/borea/internal/hfconfig"
 	"github.com/borea-go/borea/qlora/internal/compute"
 	"github.com/borea-go/borea/qlora/internal/compute/cpu"
+	"github.com/borea-go/borea/qlora/internal/compute/cuda"
 	"github.com/borea-go/borea/qlora/internal/compute/open"
 	"github.com/borea-go/borea/qlora/internal/phi3"
 )
 
-// MemoryPlan is the memory that training on the CPU is expected to take at its
-// peak, in bytes.
+// MemoryPlan is the memory that training is expected to take at its peak, in bytes:
+// of the process on the CPU, and of each GPU with CUDA.
 type MemoryPlan struct {
 	Weights     int64 `json:"weights"`     // frozen, norms and rotary table included
 	Mapped      int64 `json:"mapped"`      // of files: the system's page cache, which it takes back when it must
 	Adapters    int64 `json:"adapters"`    // factors, their gradients and moments
 	Activations int64 `json:"activations"` // of one batch, and their gradients
 	Scratch     int64 `json:"scratch"`     // packed operands, logits of a chunk
-	Snapshot    int64 `json:"snapshot"`    // copies of the adapters while they are saved
-	Runtime     int64 `json:"runtime"`     // program, tokenizer, collector's slack
+	Snapshot    int64 `json:"snapshot"`    // copies of the adapters while they are saved; a GPU's lie in host memory
+	Runtime     int64 `json:"runtime"`     // program, tokenizer, collector's slack; the driver's context of a GPU
 }
 
-// Total is the predicted peak of the process's resident memory.
+// Total is the predicted peak.
 func (p MemoryPlan) Total() int64 {
 	return p.Weights + p.Mapped + p.Adapters + p.Activations + p.Scratch + p.Snapshot + p.Runtime
 }
@@ -56,15 +57,12 @@ func (p MemoryPlan) String() string {
 const runtimeBytes = 64 << 20
 
 // PredictMemory tells, from config.json and, with Mapped, the headers of the
-// weights, the peak resident memory of loading the model of fsys on the CPU and
-// training it with these options. It runs the planning of Load and NewTrainer
-// against a device that only counts; scratch memory follows the formulas of
-// cpu.Scratch.
+// weights, the peak memory of loading the model of fsys and training it with these
+// options. It runs the planning of Load and NewTrainer against a device that only
+// counts; scratch memory follows the formulas of cpu.Scratch and cuda.Scratch. No
+// GPU is needed to predict for one.
 func PredictMemory(fsys fs.FS, load LoadOptions, train Options) (MemoryPlan, error) {
 	var p MemoryPlan
-	if !load.OnCPU() {
-		return p, &OptionError{"device", load.Device, "cpu: only its memory can be predicted"}
-	}
 	for _, err := range []error{load.Validate(), train.Validate()} {
 		if err != nil {
 			return p, err
@@ -74,8 +72,12 @@ func PredictMemory(fsys fs.FS, load LoadOptions, train Options) (MemoryPlan, err
 	if err != nil {
 		return p, err
 	}
-	count := &ledger{}
+	count := &ledger{real: compute.F32, weight: cpu.WeightBytes}
 	m := &Model{dev: count, cfg: cfg, opts: load}
+	if !load.OnCPU() {
+		count.real, count.weight = compute.BF16, cuda.WeightBytes
+		m.dev = &gpuLedger{count}
+	}
 	if err := m.outline(fsys); err != nil {
 		return p, err
 	}
@@ -86,6 +88,10 @@ func PredictMemory(fsys fs.FS, load LoadOptions, train Options) (MemoryPlan, err
 	n := train.BatchSize * train.MaxLength
 	m.net.NewPass(n, modes[train.Recompute], tr.tuning)
 	p.Activations = count.take()
+	if !load.OnCPU() {
+		p.Scratch, p.Runtime = gpuScratch(m, load, train), cuda.ContextBytes
+		return p, nil
+	}
 	h, devices := m.net.Heads(), len(open.Split(load.Device))
 	p.Scratch = cpu.Scratch(max(1, runtime.GOMAXPROCS(0)/devices), cpu.Shape{
 		Tokens: n, Hidden: cfg.HiddenSize, MLP: cfg.IntermediateSize, Vocab: cfg.VocabSize, Heads: h,
@@ -141,8 +147,43 @@ func (t *trainable) snapshotBytes() int64 {
 // ledger is a device that counts what is asked of it and computes nothing.
 type ledger struct {
 	compute.Device
+	real   compute.Type
+	weight func(f compute.Format, rows, cols int) int64
 	bytes  int64
 	mapped int64 // of weights where they lie in files
+}
+
+// gpuLedger keeps tables in host memory.
+type gpuLedger struct{ *ledger }
+
+// counts reports whether the model is on a device that only counts: what would be
+// uploaded need not be computed.
+func (m *Model) counts() bool {
+	switch m.dev.(type) {
+	case *ledger, *gpuLedger:
+		return true
+	}
+	return false
+}
+
+// gpuScratch includes what rounding to blocks leaves unused.
+func gpuScratch(m *Model, load LoadOptions, train Options) int64 {
+	c := m.cfg
+	return cuda.Rounding + cuda.Scratch(cuda.DefaultOptions(), cuda.Shape{
+		Tokens: train.BatchSize * train.MaxLength, Hidden: c.HiddenSize, MLP: c.IntermediateSize, Vocab: c.VocabSize,
+		Heads: m.net.Heads(), Rank: train.Rank, Dropout: train.Dropout > 0,
+		Linear: formats[load.Weights], Head: formats[load.Embeddings],
+	})
+}
+
+// Table implements compute.Tabler.
+func (l *gpuLedger) Table(f compute.Format, rows, cols int, _ compute.RowSource) (compute.Weight, error) {
+	return &region{rows: rows, cols: cols, format: f}, nil
+}
+
+// MappedWeight implements compute.Mapper, and refuses all.
+func (l *gpuLedger) MappedWeight(compute.Format, int, int, []byte) (compute.Weight, error) {
+	return nil, compute.ErrUnsupported
 }
 
 // region is a buffer or weight of a ledger.
@@ -161,7 +202,7 @@ func (l *ledger) take() int64 {
 	return n
 }
 
-func (l *ledger) Real() compute.Type         { return compute.F32 }
+func (l *ledger) Real() compute.Type         { return l.real }
 func (l *ledger) Sync() error                { return nil }
 func (l *ledger) Upload(compute.Buffer, any) {}
 
@@ -171,7 +212,7 @@ func (l *ledger) Alloc(t compute.Type, n int) compute.Buffer {
 }
 
 func (l *ledger) Activation(f compute.Format, n, cols int) compute.Activation {
-	a := compute.Activation{X: l.Alloc(compute.F32, n*cols)}
+	a := compute.Activation{X: l.Alloc(l.real, n*cols)}
 	if f == compute.FormatInt8 {
 		a.Q, a.S = l.Alloc(compute.I8, n*cols), l.Alloc(compute.F32, n)
 	}
@@ -179,7 +220,7 @@ func (l *ledger) Activation(f compute.Format, n, cols int) compute.Activation {
 }
 
 func (l *ledger) Weight(f compute.Format, rows, cols int, _ compute.RowSource) (compute.Weight, error) {
-	r := &region{rows: rows, cols: cols, format: f, bytes: cpu.WeightBytes(f, rows, cols)}
+	r := &region{rows: rows, cols: cols, format: f, bytes: l.weight(f, rows, cols)}
 	l.bytes += r.bytes
 	return r, nil
 }

@@ -42,9 +42,6 @@ func TestPredictMemory(t *testing.T) {
 	o.Rank = 0
 	_, err = PredictMemory(os.DirFS(peftModel), DefaultLoadOptions(), o)
 	require.Error(t, err)
-	load.Device = "cuda"
-	_, err = PredictMemory(os.DirFS(peftModel), load, DefaultOptions())
-	require.Error(t, err)
 }
 
 func randomExamples(m *Model, n, length int) []Example {

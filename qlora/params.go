@@ -3,6 +3,7 @@ package qlora
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/borea-go/borea/qlora/internal/compute"
@@ -58,9 +59,8 @@ func newTrainable(m *Model, o Options) *trainable {
 				a = make([]float32, o.Rank*in)
 			}
 			a = a[:o.Rank*in]
-			bound := 1 / math.Sqrt(float64(in))
-			for j := range a {
-				a[j] = float32((2*rng.Float64() - 1) * bound)
+			if !m.counts() {
+				draw(rng, a, 1/math.Sqrt(float64(in)))
 			}
 			m.inward(i, target, a, nil, o.Rank)
 			t.addPair(i, target, a, out*o.Rank)
@@ -71,6 +71,13 @@ func newTrainable(m *Model, o Options) *trainable {
 		}
 	}
 	return t
+}
+
+// draw fills a with numbers uniform in ±bound.
+func draw(rng *rand.Rand, a []float32, bound float64) {
+	for j := range a {
+		a[j] = float32((2*rng.Float64() - 1) * bound)
+	}
 }
 
 // gradients returns the length of grads.

@@ -69,13 +69,11 @@ func run() error {
 			return err
 		}
 	}
-	if cfg.Load.OnCPU() {
-		plan, err := qlora.PredictMemory(os.DirFS(*dir), cfg.Load, cfg.Training)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(os.Stderr, "memory:", plan)
+	plan, err := qlora.PredictMemory(os.DirFS(*dir), cfg.Load, cfg.Training)
+	if err != nil {
+		return err
 	}
+	fmt.Fprintln(os.Stderr, "memory:", plan)
 	m, err := qlora.OpenWithAdapter(ctx, *dir, "", cfg.Load, env)
 	if err != nil {
 		return err

@@ -17,8 +17,6 @@ type budget struct {
 	used, high int64
 }
 
-const granule = 2 << 20 // what the driver allocates in
-
 func (b *budget) alloc(n int) (uint64, int, error) {
 	n = (n + granule - 1) / granule * granule
 	if b.limit > 0 && b.used+int64(n) > b.limit {
@@ -120,10 +118,7 @@ type region struct {
 
 // Pieces below smallPiece share blocks: rounded to granules of their own they would
 // waste a good part.
-const (
-	arenaBlock = 64 << 20
-	smallPiece = 6 << 20
-)
+const smallPiece = 6 << 20
 
 // take returns n bytes.
 func (a *arena) take(n int) (uint64, error) {

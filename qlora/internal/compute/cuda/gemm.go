@@ -145,13 +145,7 @@ func (d *Device) narrow(p left, w uint64) {
 	d.flat("mma_reduce_bf16", p.m*p.n/4, (&driver.Args{}).Ptr(p.y).Ptr(part).Ptr(uint64(p.m*p.n)).Int(split).Float(1).Int(0))
 }
 
-const (
-	narrowShared = 72 << 10
-	// narrowRows is up to how many rows this beats wgmma's tiles, of which so few
-	// rows give too few (measured: 2048 rows 26 against 35 µs, 8192 rows 68 against
-	// 48).
-	narrowRows = 4096
-)
+const narrowShared = 72 << 10
 
 // productInt8 computes y = sx·sw·(x wᵀ) + u vᵀ + residual from codes x [m, k] and
 // w [n, k]; sw 0 stands for ones.

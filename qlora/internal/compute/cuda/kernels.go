@@ -142,5 +142,3 @@ func aligned(ptrs ...uint64) bool {
 	}
 	return true
 }
-
-func ceil(n, by int) int { return (n + by - 1) / by }

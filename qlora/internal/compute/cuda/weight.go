@@ -34,23 +34,6 @@ func (w *weight) Format() compute.Format { return w.format }
 // Bytes implements compute.Weight.
 func (w *weight) Bytes() int64 { return w.bytes }
 
-const nf4Block = 64
-
-// layout returns the bytes of a row and its number of scales.
-func (w *weight) layout() (bytes, scales int, err error) {
-	switch w.format {
-	case compute.FormatF32:
-		return 4 * w.cols, 0, nil
-	case compute.FormatBF16:
-		return 2 * w.cols, 0, nil
-	case compute.FormatInt8, compute.FormatInt8W:
-		return w.cols, 1, nil
-	case compute.FormatNF4:
-		return ceil(w.cols, 2), ceil(w.cols, nf4Block), nil
-	}
-	return 0, 0, fmt.Errorf("cuda: weight format %d: %w", w.format, compute.ErrUnsupported)
-}
-
 // stage is pinned memory for rows, and when the device has read it.
 type stage struct {
 	mem    *driver.Pinned
@@ -110,7 +93,7 @@ func (d *Device) newWeight(f compute.Format, rows, cols int, src compute.RowSour
 		return nil, fmt.Errorf("cuda: weight of %d rows and %d columns", rows, cols)
 	}
 	w := &weight{owner: d, rows: rows, cols: cols, format: f}
-	bytes, scales, err := w.layout()
+	bytes, scales, err := layout(f, cols)
 	if err != nil {
 		return nil, err
 	}
