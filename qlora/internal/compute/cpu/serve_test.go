@@ -23,7 +23,9 @@ func TestServe(t *testing.T) {
 	if os.Getenv("BOREA_GEMM") == "" {
 		t.Skip("set by testdata/gemm.py")
 	}
-	d, err := New(DefaultOptions())
+	o := DefaultOptions()
+	o.Path = os.Getenv("BOREA_GEMM")
+	d, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +61,8 @@ func product1(t *testing.T, d *Device, what string, n, cols, rows int) func() fl
 	switch what {
 	case "ceiling-f32":
 		return func() float64 { return float64(d.kern.ceiling(1 << 20)) }
+	case "ceiling-bf16":
+		return func() float64 { return float64(d.kern.ceilingBF16(1 << 20)) }
 	case "ceiling-int8":
 		return func() float64 { return float64(d.kern.ints.ceiling(1 << 20)) }
 	case "gonum":

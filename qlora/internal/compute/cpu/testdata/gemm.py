@@ -7,7 +7,8 @@ alternation.
 Each line is y [tokens, out] = x [tokens, in] W^T; "back" is dx = dy W. Medians
 of alternating runs; with --threads 1 the processor's time is compared instead
 of the clock's, which a busy machine stretches. PyTorch's int8 is _int_mm, which
-gives bare int32 sums; ours scales them to float32 as well."""
+gives bare int32 sums; ours scales them to float32 as well. Where there is AMX,
+"tiles" is our bf16 with x rounded to bf16, as PyTorch's has it."""
 import argparse
 import os
 import pathlib
@@ -58,7 +59,11 @@ def main():
         return peer(o.threads)
     exe = tempfile.mkdtemp() + "/cpu.test"
     subprocess.run(["go", "test", "-c", "-o", exe, "./qlora/internal/compute/cpu"], cwd=ROOT, check=True)
-    ours = Child(exe, "-test.run", "^TestServe$", "-test.timeout", "0", env=dict(os.environ, GOMAXPROCS=str(o.threads), BOREA_GEMM="1"))
+
+    def serve(path):
+        return Child(exe, "-test.run", "^TestServe$", "-test.timeout", "0", env=dict(os.environ, GOMAXPROCS=str(o.threads), BOREA_GEMM=path))
+    ours = serve("auto")
+    tiles = serve("amx-bf16") if "(amx" in ours.ready else None
     torch = Child(sys.executable, __file__, "--peer", "--threads", o.threads)
     print(ours.ready, "threads", o.threads)
     for n, i, out in SHAPES:
@@ -66,23 +71,28 @@ def main():
         repeat = max(1, int(2e9 / flop))
 
         def run(child, what, r=repeat):
-            return lambda: [float(v) for v in child.ask(f"{what} {n} {i} {out} {r}")[:2]]
+            def one():
+                *times, top[what] = [float(v) for v in (child.ask(f"{what} {n} {i} {out} {r}") + [0])[:3]]
+                return times
+            return one
+        top = {}  # operations of one call, where the child says them
         work = {w: run(ours, w) for w in ("f32", "back", "bf16", "int8", "int8back")}
         work |= {"torch-" + w: run(torch, w) for w in ("f32", "back", "bf16", "int8")}
         work["gonum"] = run(ours, "gonum", max(1, repeat // 16))
         for c in ("ceiling-f32", "ceiling-int8"):
             work[c] = run(ours, c, 1)
+        kinds = {"f32": "f32", "back": "f32", "bf16": "f32", "int8": "int8", "int8back": "int8"}  # and their ceilings
+        if tiles:
+            work |= {"tiles": run(tiles, "bf16"), "ceiling-bf16": run(tiles, "ceiling-bf16", 1)}
+            kinds["tiles"] = "bf16"
         t = clock(alternate(o.rounds, **work), o.threads)
-        # The ceilings are one core's; operations of one call as in the kernels.
-        top = {"f32": (1 << 20) * 28 * 32, "int8": (1 << 20) * 28 * 128}
         rate = {k: median([flop * repeat / s / o.threads / 1e9 for s in v]) for k, v in t.items() if "ceiling" not in k}
         rate["gonum"] = median([flop * max(1, repeat // 16) / s / o.threads / 1e9 for s in t["gonum"]])
-        limit = {k: median([top[k] / s / 1e9 for s in t["ceiling-" + k]]) for k in top}
-        print(f"{n} x {i} -> {out}: ceilings f32 {limit['f32']:.0f}, int8 {limit['int8']:.0f} Gop/s a core")
-        for w in ("f32", "back", "bf16", "int8", "int8back"):
-            c = "int8" if w == "int8" else "f32"
+        limit = {k: median([top["ceiling-" + k] / s / 1e9 for s in t["ceiling-" + k]]) for k in set(kinds.values())}  # of one core
+        print(f"{n} x {i} -> {out}: ceilings " + ", ".join(f"{k} {v:.0f}" for k, v in sorted(limit.items())) + " Gop/s a core")
+        for w, c in kinds.items():
             line = f"  {w:8s} {rate[w]:6.0f} Gop/s a core, {100 * rate[w] / limit[c]:3.0f} % of the ceiling, {rate[w] / rate['gonum']:5.1f} x gonum"
-            p = "torch-" + w
+            p = "torch-" + ("bf16" if w == "tiles" else w)
             if p in t:
                 line += ", %.2f x PyTorch's (best to best %.2f)" % ratio(t[p], t[w])
             if w == "int8":
