@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"unsafe"
 
@@ -63,6 +64,33 @@ func TestTilesMatchTheModel(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestTilesBelongToTheirThread runs sweeps on more goroutines than there are
+// processors, so that the system takes threads off in the middle of some.
+func TestTilesBelongToTheirThread(t *testing.T) {
+	needTiles(t)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4 * runtime.NumCPU()))
+	var all sync.WaitGroup
+	for g := range 8 * runtime.NumCPU() {
+		rng := rand.New(rand.NewPCG(uint64(g), 1))
+		r, got := randomRun(rng, 96, 32, 64, false, rng.Uint32)
+		r.do(tileModel(modelInt8), &sweep{})
+		want := slices.Clone(got)
+		all.Go(func() {
+			for range 200 {
+				clear(got)
+				r.do(tilesInt8, &sweep{})
+				for i := range r.rows {
+					if at := i * r.ldTo / 4; !slices.Equal(got[at:at+r.lanes], want[at:at+r.lanes]) {
+						t.Errorf("goroutine %d, row %d: differs", g, i)
+						return
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 func tileDevice(t *testing.T, k kernels, workers int) *Device {
@@ -194,13 +222,11 @@ func BenchmarkTiles(b *testing.B) {
 		for _, s := range []struct{ n, in, out int }{{512, 192, 1536}, {512, 768, 192}, {512, 3072, 9216}, {256, 8192, 3072}} {
 			b.Run(fmt.Sprintf("%s/%dx%d-%d", f, s.n, s.in, s.out), func(b *testing.B) {
 				d := benchDevice(b, "amx-bf16", 1)
-				if f == compute.FormatBF16 {
-					d.kern.ceiling = d.kern.ceilingBF16
-				}
 				w, x, y := benchWeight(b, d, f, s.out, s.in), d.Activation(f, s.n, s.in), d.Alloc(compute.F32, s.n*s.out)
-				measure(b, d, 2*float64(s.n)*float64(s.in)*float64(s.out), func() {
+				rate := measure(b, d, 2*float64(s.n)*float64(s.in)*float64(s.out), func() {
 					d.Linear(y, nil, x, w, nil, nil, s.n, compute.Random{})
 				})
+				b.ReportMetric(100*rate/ceiling(d.kern.ceilingBF16), "%bf16-ceiling")
 			})
 		}
 	}

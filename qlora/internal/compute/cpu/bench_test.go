@@ -26,7 +26,7 @@ func ceiling(loop func(rounds int) int) float64 {
 // measure runs f and reports the rate of its fastest run, which a busy machine
 // disturbs least, in billions of operations a second and worker, and as a share
 // of what the registers reach.
-func measure(b *testing.B, d *Device, operations float64, f func()) {
+func measure(b *testing.B, d *Device, operations float64, f func()) (rate float64) {
 	best := time.Duration(1 << 62)
 	for b.Loop() {
 		t := time.Now()
@@ -36,17 +36,15 @@ func measure(b *testing.B, d *Device, operations float64, f func()) {
 	if err := d.Sync(); err != nil {
 		b.Fatal(err)
 	}
-	rate := operations / best.Seconds() / float64(len(d.pool.workers))
+	rate = operations / best.Seconds() / float64(len(d.pool.workers))
 	b.ReportMetric(rate/1e9, "best-Gop/s/core")
 	if c := ceiling(d.kern.ceiling); c > 0 {
 		b.ReportMetric(100*rate/c, "%f32-ceiling")
 	}
-	if d.kern.ints == nil {
-		return
-	}
 	if c := ceiling(d.kern.ints.ceiling); c > 0 {
 		b.ReportMetric(100*rate/c, "%int8-ceiling")
 	}
+	return rate
 }
 
 var benchShapes = []struct{ n, in, out int }{{512, 192, 576}, {512, 192, 1536}, {512, 768, 192}, {512, 3072, 9216}, {256, 192, 32064}, {1, 3072, 9216}}

@@ -10,8 +10,8 @@ type Shape struct {
 	Dropout                    bool
 }
 
-// Scratch returns the bytes that a device of so many workers keeps for its
-// operations after a training step of shape s, at most: packed operands, the
+// Scratch returns the bytes that a device of so many workers on the path "auto"
+// keeps for its operations after a training step of shape s, at most: packed operands, the
 // logits of a chunk, panels of attention.
 func Scratch(workers int, s Shape) int64 {
 	k, _ := choose("auto")
@@ -19,7 +19,7 @@ func Scratch(workers int, s Shape) int64 {
 	chunk := min(n, lossRows)
 	floats := roundUp(widest, k.mr)*roundUp(n, k.mr) + // a gradient packed for that of B
 		n*(s.Rank+s.Heads.H) +
-		(n+k.ints.mr)*(widest+panelLanes)/4 + // left codes
+		(n+k.ints.mr)*k.ints.apart(widest+panelLanes)/4 + // left codes
 		chunk*(s.Vocab+s.Hidden) +
 		minTasks*max(chunk*min(s.Hidden, deepBlock), min(n, deepBlock)*min(s.Rank, deepBlock))
 	if s.Dropout {
