@@ -35,7 +35,7 @@ func onDevices(t *testing.T, devices, weights string) *Model {
 // exactTraining leaves out what rounding is enlarged by: codes of 8 bits.
 func exactTraining() Options {
 	o := smallTraining()
-	o.Optimizer, o.SaveSteps, o.Accumulation, o.LearningRate = "adamw", 0, 3, 5e-4
+	o.Optimizer, o.SaveSteps, o.Accumulation, o.LearningRate, o.MaxSteps = "adamw", 0, 3, 5e-4, 5
 	return o
 }
 
@@ -125,7 +125,7 @@ func (d *failing) Download(dst any, src compute.Buffer) error {
 // step where it answers: loss of its micro-batch, sum, gradient norm, PET term.
 func TestLostDeviceEndsTheRun(t *testing.T) {
 	o := smallTraining()
-	o.MaxSteps = 4
+	o.MaxSteps = 3
 	whole, _, err := trainModel(t, context.Background(), onDevices(t, "cpu,cpu", "int8"), o, Dirs{}, nil)
 	require.NoError(t, err)
 	for _, point := range []string{"loss", "sum", "norm", "pet"} {
