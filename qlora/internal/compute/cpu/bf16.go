@@ -11,7 +11,7 @@ func (d *Device) baseBF16(y, x []float32, w *weight, n int, add bool) {
 		c: y, ldc: w.rows, add: add,
 	}
 	left, lda := d.leftBF16(x, w.cols, n)
-	rows, cols := grid{mr: panelLanes, nr: panelLanes}.split(p)
+	rows, cols := d.split(p.m, p.n, panelLanes, panelLanes, p.k > wordBlock)
 	across := (p.n + cols - 1) / cols
 	d.pool.run(across*((p.m+rows-1)/rows), func(wk *worker, task int) {
 		i, j := task/across*rows, task%across*cols

@@ -18,7 +18,8 @@
 // them. The exponential is within 2e-7 of the true one, relatively.
 //
 // Results do not depend on the number of workers: the tiles of an operation and
-// the order of every sum follow from its shape alone. They do depend on the
+// the order of every sum follow from its shape alone, only what a worker gets at
+// once does not. They do depend on the
 // path (see Options.Path), whose tile sizes differ.
 //
 // A Device belongs to one goroutine at a time. Misuse (a buffer of another

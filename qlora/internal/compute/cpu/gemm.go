@@ -21,7 +21,8 @@ const (
 	leftBlock  = 512 // lanes of A in a task, about
 	rightBlock = 256 // lanes of B in a task, at most
 	deepBlock  = 512 // lanes of either side of a product split in depth, at most
-	minTasks   = 16  // that a product splits into when it can
+	deepParts  = 16  // of the depth, at most
+	tasksEach  = 8   // that a worker gets of a product, if it has them
 )
 
 // multiply runs p on all workers. The left side is packed whole, once, unless it
@@ -45,7 +46,7 @@ func (d *Device) multiplyLeft(p product, l leftSide) {
 		d.multiplyDeep(p, l, parts)
 		return
 	}
-	rows, cols := d.grid().split(p)
+	rows, cols := d.split(p.m, p.n, d.kern.mr, d.kern.nr, p.k > depthBlock)
 	across := (p.n + cols - 1) / cols
 	d.pool.run(across*((p.m+rows-1)/rows), func(w *worker, task int) {
 		i, j := task/across*rows, task%across*cols
@@ -60,7 +61,7 @@ func depthParts(p product) int {
 	if p.m > deepBlock || p.n > deepBlock || p.k < 16*depthBlock {
 		return 1
 	}
-	return min(minTasks, p.k/(4*depthBlock))
+	return min(deepParts, p.k/(4*depthBlock))
 }
 
 // multiplyDeep computes parts of the sum in memory of their own and adds them in
@@ -96,20 +97,29 @@ type grid struct {
 	pack   func(o operand, dst []float32, width, l0, lanes, k0, k int)
 }
 
-// split chooses the block of C that is one task, from the shape alone: narrow
-// before low, because every row of blocks packs the right side anew.
-func (g grid) split(p product) (rows, cols int) {
-	rows, cols = roundUp(min(p.m, leftBlock), g.mr), roundUp(min(p.n, rightBlock), g.nr)
-	for tasks(p.m, p.n, rows, cols) < minTasks && cols > g.nr {
-		cols = roundUp(cols/2, g.nr)
+// split chooses the block of C that is one task: enough of them for the workers.
+// It decides no sum: blocks are whole tiles, and each sums its depth alike. Low
+// blocks pack the right side often; narrow ones read the left side often, which
+// is worse where it is long and so not in the second cache.
+func (d *Device) split(m, n, mr, nr int, long bool) (rows, cols int) {
+	rows, cols = roundUp(min(m, leftBlock), mr), roundUp(min(n, rightBlock), nr)
+	want := tasksEach * len(d.pool.workers)
+	if len(d.pool.workers) == 1 {
+		want = 1
 	}
-	for tasks(p.m, p.n, rows, cols) < minTasks && rows > 4*g.mr {
-		rows = roundUp(rows/2, g.mr)
+	halve := func(v *int, least, unit int) {
+		for *v > least && (m+rows-1)/rows*((n+cols-1)/cols) < want {
+			*v = roundUp(*v/2, unit)
+		}
 	}
+	if long {
+		halve(&cols, rightBlock/2, nr)
+		halve(&rows, leftBlock/3, mr)
+	}
+	halve(&cols, nr, nr)
+	halve(&rows, 4*mr, mr)
 	return rows, cols
 }
-
-func tasks(m, n, rows, cols int) int { return (m + rows - 1) / rows * ((n + cols - 1) / cols) }
 
 func roundUp(n, unit int) int { return (n + unit - 1) / unit * unit }
 

@@ -116,26 +116,12 @@ func (d *Device) multiplyInt8(p intProduct) {
 		return
 	}
 	k := d.kern.ints
-	rows, cols := k.split(p.m, p.lanes)
+	rows, cols := d.split(p.m, p.lanes, k.mr, panelLanes, p.words > wordBlock)
 	across := (p.lanes + cols - 1) / cols
 	d.pool.run(across*((p.m+rows-1)/rows), func(w *worker, task int) {
 		i, j := task/across*rows, task%across*cols
 		p.block(k, w, span{i, min(rows, p.m-i)}, span{j, min(cols, p.lanes-j)})
 	})
-}
-
-// split chooses the block of y that is one task, from the shape alone. A block
-// as high as can be reads the weight least often.
-func (k *intKernels) split(m, lanes int) (rows, cols int) {
-	rows, cols = roundUp(min(m, leftBlock), k.mr), roundUp(min(lanes, rightBlock), panelLanes)
-	count := func() int { return (m + rows - 1) / rows * ((lanes + cols - 1) / cols) }
-	for count() < minTasks && cols > panelLanes {
-		cols = roundUp(cols/2, panelLanes)
-	}
-	for count() < minTasks && rows > 4*k.mr {
-		rows = roundUp(rows/2, k.mr)
-	}
-	return rows, cols
 }
 
 // block computes rows and columns of y, one depth block after another.

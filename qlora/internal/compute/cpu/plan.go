@@ -21,7 +21,7 @@ func Scratch(workers int, s Shape) int64 {
 		n*(s.Rank+s.Heads.H) +
 		(n+k.ints.mr)*k.ints.apart(widest+panelLanes)/4 + // left codes
 		chunk*(s.Vocab+s.Hidden) +
-		minTasks*max(chunk*min(s.Hidden, deepBlock), min(n, deepBlock)*min(s.Rank, deepBlock))
+		deepParts*max(chunk*min(s.Hidden, deepBlock), min(n, deepBlock)*min(s.Rank, deepBlock))
 	if s.Dropout {
 		floats += n * max(s.MLP, s.Hidden)
 	}
