@@ -141,6 +141,7 @@ type phi35 struct {
 	recompute     string
 	direct        bool    // queued anew each step instead of replayed
 	limit         float64 // of the device's memory, GiB; 0 for none
+	hadamard      bool
 }
 
 // name is what cases are chosen by.
@@ -148,6 +149,9 @@ func (c phi35) name() string {
 	n := fmt.Sprintf("%s-%s-batch%d-recompute-%s", c.weights, c.path, c.batch, c.recompute)
 	if c.direct {
 		n += "-direct"
+	}
+	if c.hadamard {
+		n += "-hadamard"
 	}
 	if c.limit > 0 {
 		n += fmt.Sprintf("-within-%.2fGiB", c.limit)
@@ -171,6 +175,7 @@ func phi35Cases() []phi35 {
 		phi35{weights: "int8", path: "auto", batch: 1, recompute: "full", direct: true},
 		phi35{weights: "int8", path: "auto", batch: 4, recompute: "full", direct: true},
 		phi35{weights: "int8", path: "auto", batch: 4, recompute: "none", direct: true},
+		phi35{weights: "int8", path: "auto", batch: 4, recompute: "full", hadamard: true},
 		phi35{weights: "int8", path: "auto", batch: 1, recompute: "full", limit: 5.7},
 		phi35{weights: "nf4", path: "auto", batch: 1, recompute: "full", limit: 4.1},
 	)
@@ -248,7 +253,7 @@ func shapeModel(b *testing.B, c phi35) (m *Model, report func()) {
 	cfg, err := hfconfig.Read(fsys)
 	require.NoError(b, err)
 	m = &Model{dev: dev, cfg: cfg, opts: DefaultLoadOptions()}
-	m.opts.Weights = c.weights
+	m.opts.Weights, m.opts.Hadamard = c.weights, c.hadamard
 	start = time.Now()
 	require.NoError(b, m.loadWeights(context.Background(), fsys))
 	loaded := time.Since(start).Seconds()

@@ -206,6 +206,9 @@ func TestHadamardKeepsTheFunctionAndGradients(t *testing.T) {
 		return loss, tr.tr
 	}
 	plain := loadModel(t, bundledModel, "f32")
+	if plain.dev.Real() != compute.F32 {
+		t.Skip("the device rounds activations to bfloat16")
+	}
 	want, a := run(plain, "none")
 	for _, recompute := range []string{"none", "selective", "full"} {
 		m := loadEvened(t, bundledModel, "f32", "", true)
