@@ -2,7 +2,6 @@ package qlora
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -158,7 +157,7 @@ func TestRemedies(t *testing.T) {
 		require.NoError(t, err)
 		v.close()
 		for _, target := range Targets() {
-			t.Log(fmt.Sprintf("planted %v, %s: plain, smoothed, powers of two, Hadamard 8, 256, 8 columns apart, powers of two and Hadamard 8: %.2f %%", planted, target, sum[target]))
+			t.Logf("planted %v, %s: plain, smoothed, powers of two, Hadamard 8, 256, 8 columns apart, powers of two and Hadamard 8: %.2f %%", planted, target, sum[target])
 		}
 		for target, e := range sum {
 			if planted && target != OProj {
