@@ -206,7 +206,7 @@ func bf16Product(t *testing.T, d *Device, n, in, out int) (got, want []float32) 
 	return got, product(pathDevice(t, "go", 1), rounded)
 }
 
-var bf16Shapes = []struct{ n, in, out int }{{5, 64, 33}, {70, 1100, 65}, {40, 100, 100}, {9, 30, 7}, {33, 130, 6}}
+var bf16Shapes = []struct{ n, in, out int }{{5, 64, 33}, {70, 1700, 65}, {40, 100, 100}, {9, 30, 7}, {33, 130, 6}}
 
 // TestBF16ProductOnModelledTiles: but for the rounding of x, sums are float32.
 func TestBF16ProductOnModelledTiles(t *testing.T) {

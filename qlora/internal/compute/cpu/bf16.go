@@ -31,24 +31,39 @@ func (d *Device) leftBF16(x []float32, cols, n int) (left []uint8, lda int) {
 	return left, lda
 }
 
-// blockBF16 computes rows and columns of y.
+// blockBF16 computes rows and columns of y. Between the parts of the depth sums lie
+// closely, so that the rows of y, which may be far apart, are touched once.
 func (d *Device) blockBF16(w *worker, p product, left []uint8, lda int, row, col span) {
-	var zero [panelLanes]float32
 	right := w.scratch.floats(slotB, panelLanes*wordBlock)
+	var sums []float32
+	if p.k > wordBlock {
+		sums = w.scratch.floats(slotDeep, row.n*roundUp(col.n, panelLanes))
+	}
 	for k0 := 0; k0 < p.k; k0 += wordBlock {
 		k := min(wordBlock, p.k-k0)
-		for j := col.at; j < col.at+col.n; j += panelLanes {
-			lanes := min(panelLanes, col.at+col.n-j)
-			d.kern.pack(p.b, right, panelLanes, j, lanes, k0, k)
-			c := &p.c[row.at*p.ldc+j : (row.at+row.n-1)*p.ldc+j+lanes][0]
+		for j := 0; j < col.n; j += panelLanes {
+			lanes := min(panelLanes, col.n-j)
+			d.kern.pack(p.b, right, panelLanes, col.at+j, lanes, k0, k)
 			r := tileRun{
 				a: &left[row.at*lda+4*k0], lda: lda, b: (*int8)(unsafe.Pointer(&right[0])), words: k,
-				from: bits(&zero[0]), to: bits(c), ldTo: 4 * p.ldc, rows: row.n, lanes: lanes,
+				rows: row.n, lanes: lanes,
 			}
-			if p.add || k0 > 0 {
-				r.from, r.ldFrom = r.to, r.ldTo
-			}
+			part := sums[min(j*row.n, len(sums)):]
+			r.from, r.ldFrom = p.sumsBF16(w, part, row, col.at+j, lanes, k0 == 0 && !p.add, k0 == 0)
+			r.to, r.ldTo = p.sumsBF16(w, part, row, col.at+j, lanes, false, k0+k == p.k)
 			r.do(d.kern.sweepBF16, &w.sweep)
 		}
 	}
+}
+
+// sumsBF16 is where the sums of a panel lie, and how far apart its rows: nowhere
+// (zeros), in y, or in between.
+func (p product) sumsBF16(w *worker, between []float32, row span, col, lanes int, none, inY bool) (*uint32, int) {
+	switch {
+	case none:
+		return bits(&w.zero[0]), 0
+	case inY:
+		return bits(&p.c[row.at*p.ldc+col : (row.at+row.n-1)*p.ldc+col+lanes][0]), 4 * p.ldc
+	}
+	return bits(&between[:row.n*panelLanes][0]), panelBytes
 }

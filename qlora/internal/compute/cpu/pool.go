@@ -12,6 +12,7 @@ type worker struct {
 	tile    intTile             // where micro-kernels find their arguments
 	unit    [panelLanes]float32 // ones
 	sweep   sweep
+	zero    [panelLanes]float32
 	crew    *crew
 	state   atomic.Int32
 }
