@@ -188,14 +188,18 @@ func (c *cleaner) sample(s Sample, yield func(Sample, error) bool) bool {
 		c.rep.drop(s, Duplicate, nil)
 		return true
 	}
-	pieces := c.pieces(s)
+	pieces := c.opts.Pieces(s)
 	c.rep.Split += int64(len(pieces) - 1)
+	if len(pieces) == 1 && len(pieces[0].Text) < len(s.Text) {
+		c.rep.Cut++
+	}
 	for _, p := range pieces {
-		if reason := c.judge(&p); reason != "" {
+		reason, japanese := c.opts.Judge(&p, c.env.Language)
+		if reason != "" {
 			c.rep.drop(p, reason, nil)
 			continue
 		}
-		c.rep.keep(p)
+		c.rep.keep(p, japanese)
 		if !yield(p, nil) {
 			return false
 		}
@@ -203,40 +207,40 @@ func (c *cleaner) sample(s Sample, yield func(Sample, error) bool) bool {
 	return true
 }
 
-// judge returns why s is dropped, or "" after writing its scores.
-func (c *cleaner) judge(s *Sample) Reason {
+// Judge applies the rules to one sample that Pieces made: length, quality, Japanese
+// share, language. It returns why the sample is dropped, or "" when it is kept, and
+// then the share. What is judged gets its Quality written anew and, with a detector
+// (nil is none), its Language. Clean is Dedup.Key, Pieces and Judge; a pipeline
+// that spreads records over machines calls them itself. The options must be valid.
+func (o CleanOptions) Judge(s *Sample, d LanguageDetector) (why Reason, japanese float64) {
 	text := s.Content()
 	n := utf8.RuneCountInString(text)
 	switch {
-	case n < c.opts.MinRunes:
-		return TooShort
-	case n > c.opts.MaxRunes:
-		return TooLong
+	case n < o.MinRunes:
+		return TooShort, 0
+	case n > o.MaxRunes:
+		return TooLong, 0
 	}
 	score, japanese := Quality, JapaneseRatio(text)
-	if c.opts.Score == ScoreLegacy {
+	if o.Score == ScoreLegacy {
 		score, japanese = LegacyQuality, legacyRatio(text, n)
 	}
 	s.Quality = score(text)
 	switch {
-	case s.Quality < c.opts.MinQuality:
-		return LowQuality
-	case japanese < c.opts.MinJapanese:
-		return LowJapanese
+	case s.Quality < o.MinQuality:
+		return LowQuality, japanese
+	case japanese < o.MinJapanese:
+		return LowJapanese, japanese
 	}
-	why := c.language(s, text)
-	if why == "" {
-		c.rep.Japanese.add(japanese)
-	}
-	return why
+	return o.language(s, text, d), japanese
 }
 
-func (c *cleaner) language(s *Sample, text string) Reason {
-	if c.env.Language == nil {
+func (o CleanOptions) language(s *Sample, text string, d LanguageDetector) Reason {
+	if d == nil {
 		return ""
 	}
-	s.Language, _ = c.env.Language.Detect(text)
-	if len(c.opts.Languages) > 0 && !slices.Contains(c.opts.Languages, s.Language) {
+	s.Language, _ = d.Detect(text)
+	if len(o.Languages) > 0 && !slices.Contains(o.Languages, s.Language) {
 		return WrongLanguage
 	}
 	return ""

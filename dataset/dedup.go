@@ -43,20 +43,30 @@ func plainForm(text string) bool {
 	return true
 }
 
-// duplicate reports whether the text was met before, and remembers it.
-func (c *cleaner) duplicate(text string) bool {
-	switch c.opts.Dedup {
+// Key is what exact duplicates have in common: the first 128 bits of SHA-256 of the
+// text in the form that d compares. sought is false for a text that is no one's
+// duplicate under d.
+func (d Dedup) Key(text string) (key [16]byte, sought bool) {
+	switch d {
 	case DedupOff:
-		return false
+		return key, false
 	case DedupNormalised:
 		text = Normalise(text)
 	case DedupLegacy:
 		if utf8.RuneCountInString(text) < 50 {
-			return false
+			return key, false
 		}
 	}
 	sum := sha256.Sum256([]byte(text))
-	key := [16]byte(sum[:16])
+	return [16]byte(sum[:16]), true
+}
+
+// duplicate reports whether the text was met before, and remembers it.
+func (c *cleaner) duplicate(text string) bool {
+	key, sought := c.opts.Dedup.Key(text)
+	if !sought {
+		return false
+	}
 	_, met := c.seen[key]
 	c.seen[key] = struct{}{}
 	return met

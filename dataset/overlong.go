@@ -5,26 +5,25 @@ import (
 	"unicode/utf8"
 )
 
-// pieces applies the rule for over-long documents: what comes back is judged
-// piece by piece. Conversations are never cut, since half an answer teaches to
-// stop halfway.
-func (c *cleaner) pieces(s Sample) []Sample {
-	limit := c.opts.MaxRunes
-	if c.opts.OverLong == DropOverLong || len(s.Messages) > 0 || utf8.RuneCountInString(s.Text) <= limit {
+// Pieces applies the rule for over-long documents: what comes back, one sample or
+// more, is judged piece by piece. Conversations are never cut, since half an answer
+// teaches to stop halfway.
+func (o CleanOptions) Pieces(s Sample) []Sample {
+	limit := o.MaxRunes
+	if o.OverLong == DropOverLong || len(s.Messages) > 0 || utf8.RuneCountInString(s.Text) <= limit {
 		return []Sample{s}
 	}
 	rest, out := s.Text, []Sample(nil)
 	for rest != "" {
 		end := len(rest)
 		if utf8.RuneCountInString(rest) > limit {
-			end = cutAt(rest, limit, c.opts.MinRunes)
+			end = cutAt(rest, limit, o.MinRunes)
 		}
 		piece := s
 		piece.Text = rest[:end]
 		piece.ID = piece.ContentID()
 		out = append(out, piece)
-		if c.opts.OverLong == CutOverLong {
-			c.rep.Cut++
+		if o.OverLong == CutOverLong {
 			break
 		}
 		rest = rest[end:]

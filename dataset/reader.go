@@ -126,10 +126,23 @@ func (r *Reader) parse(tooLong bool) (Sample, *LineError) {
 		return Sample{}, &LineError{Reason: LineTooLong, Err: fmt.Errorf("more than %d bytes", r.opts.MaxLineBytes)}
 	case len(r.line) == 0:
 		return Sample{}, nil
-	case !utf8.Valid(r.line):
-		return Sample{}, &LineError{Reason: InvalidUTF8, Column: invalidAt(r.line), Err: errors.New("not UTF-8")}
 	}
 	return parseSample(r.line)
+}
+
+// ParseLine reads one line, as a Reader would, for callers with lines of their own. The
+// error is a *LineError without a place; a line of nothing but blanks is an EmptyRecord.
+func ParseLine(line []byte, opts ReadOptions) (Sample, error) {
+	r := Reader{opts: opts, line: line}
+	r.trimEnd()
+	s, err := r.parse(len(r.line) > opts.MaxLineBytes)
+	switch {
+	case err != nil:
+		return Sample{}, err
+	case len(r.line) == 0:
+		return Sample{}, &LineError{Reason: EmptyRecord, Err: errors.New("a blank line")}
+	}
+	return s, nil
 }
 
 func invalidAt(b []byte) int64 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/borea-go/borea/label"
 )
@@ -21,8 +22,11 @@ type record struct {
 	Score       float64 `json:"quality_score"`
 }
 
-// parseSample reads one line, which is valid UTF-8.
+// parseSample reads one line, which is not empty.
 func parseSample(line []byte) (Sample, *LineError) {
+	if !utf8.Valid(line) {
+		return Sample{}, &LineError{Reason: InvalidUTF8, Column: invalidAt(line), Err: errors.New("not UTF-8")}
+	}
 	var r record
 	if err := json.Unmarshal(line, &r); err != nil {
 		return Sample{}, jsonError(err)

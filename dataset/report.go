@@ -71,10 +71,11 @@ func (r *CleanReport) drop(s Sample, why Reason, line *LineError) {
 	r.Rejects = append(r.Rejects, x)
 }
 
-func (r *CleanReport) keep(s Sample) {
+func (r *CleanReport) keep(s Sample, japanese float64) {
 	r.Kept++
 	r.Runes.add(float64(utf8.RuneCountInString(s.Content())))
 	r.Quality.add(s.Quality)
+	r.Japanese.add(japanese)
 	r.Domains[s.Domain]++
 	r.Sources[s.Source]++
 	r.Labels[s.Label.String()]++

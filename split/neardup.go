@@ -95,33 +95,59 @@ type nearSearch struct {
 	empty []bool
 }
 
-// sign computes a text's minima: for each hash function the least value of its pieces.
 func (s *nearSearch) sign(i int) {
 	width := s.o.Bands * s.o.Rows
-	sign := s.signs[i*width : (i+1)*width]
+	s.empty[i] = !s.o.sign(s.text(i), s.signs[i*width:(i+1)*width])
+}
+
+func (s *nearSearch) bandHash(i, band int) uint64 {
+	at := (i*s.o.Bands + band) * s.o.Rows
+	return bandHash(s.signs[at : at+s.o.Rows])
+}
+
+// sign computes a text's minima: for each hash function the least value of its pieces.
+// It reports whether the text has any.
+func (o NearOptions) sign(text string, sign []uint32) bool {
 	for k := range sign {
 		sign[k] = math.MaxUint32
 	}
-	pieces := shingles(s.text(i), s.o.Shingle)
-	s.empty[i] = len(pieces) == 0
+	pieces := shingles(text, o.Shingle)
 	for _, p := range pieces {
 		// Two hashes make all functions (Kirsch and Mitzenmacher 2008); the high half of
 		// an odd multiple is mixed well enough to order pieces.
-		a, b := mix(p^s.o.Seed), mix(p+s.o.Seed)|1
+		a, b := mix(p^o.Seed), mix(p+o.Seed)|1
 		for k := range sign {
 			a += b
 			sign[k] = min(sign[k], uint32((a*0x9e3779b97f4a7c15)>>32))
 		}
 	}
+	return len(pieces) > 0
 }
 
-func (s *nearSearch) bandHash(i, band int) (h uint64) {
-	at := (i*s.o.Bands + band) * s.o.Rows
-	for _, v := range s.signs[at : at+s.o.Rows] {
+func bandHash(rows []uint32) (h uint64) {
+	for _, v := range rows {
 		h = mix(h ^ uint64(v))
 	}
 	return h
 }
+
+// BandHashes returns one hash a band, nil for a text without a character: NearDuplicates
+// compares two texts when they agree in any band, and so can a search that is spread over
+// machines. The options must be valid.
+func (o NearOptions) BandHashes(text string) []uint64 {
+	sign := make([]uint32, o.Bands*o.Rows)
+	if !o.sign(text, sign) {
+		return nil
+	}
+	out := make([]uint64, o.Bands)
+	for band := range out {
+		out[band] = bandHash(sign[band*o.Rows : (band+1)*o.Rows])
+	}
+	return out
+}
+
+// Pieces returns the sorted set of a text's pieces, hashed; see Jaccard.
+func (o NearOptions) Pieces(text string) []uint64 { return shingles(text, o.Shingle) }
 
 // bucket compares the texts that share a band, except those known to be connected.
 func (s *nearSearch) bucket(same []keyed) {
@@ -138,7 +164,7 @@ func (s *nearSearch) bucket(same []keyed) {
 	for k := 1; k < len(same); k++ {
 		for l := range k {
 			a, b := find(s.root, same[k].item), find(s.root, same[l].item)
-			if a != b && jaccard(of(k), of(l)) >= s.o.Threshold {
+			if a != b && Jaccard(of(k), of(l)) >= s.o.Threshold {
 				s.root[max(a, b)] = min(a, b)
 			}
 		}
@@ -184,8 +210,9 @@ func pieceHash(ring []rune, start int) uint64 {
 	return h
 }
 
-// jaccard is the share of common members of two sorted sets.
-func jaccard(a, b []uint64) float64 {
+// Jaccard is the share of common members of two sorted sets, one of which is not empty.
+// Of Pieces it is what NearOptions.Threshold bounds.
+func Jaccard(a, b []uint64) float64 {
 	both, i, j := 0, 0, 0
 	for i < len(a) && j < len(b) {
 		switch c := cmp.Compare(a[i], b[j]); {

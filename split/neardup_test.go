@@ -130,7 +130,7 @@ func leaks(docs []document20, part []uint8) (across, pairs int) {
 	}
 	for i := range docs {
 		for j := range i {
-			if jaccard(sets[i], sets[j]) >= o.Threshold {
+			if Jaccard(sets[i], sets[j]) >= o.Threshold {
 				pairs++
 				if part[i] != part[j] {
 					across++
