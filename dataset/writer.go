@@ -45,33 +45,34 @@ type Writer struct {
 
 // NewWriter makes a writer. Close completes the stream; w stays open.
 func NewWriter(w io.Writer, f Format) (*Writer, error) {
-	inner, closeInner, err := compressor(w, f)
+	inner, err := Compress(w, f)
 	if err != nil {
 		return nil, err
 	}
 	b := bufio.NewWriterSize(inner, 64<<10)
 	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
-	return &Writer{buf: b, close: closeInner, enc: enc}, nil
+	return &Writer{buf: b, close: inner.Close, enc: enc}, nil
 }
 
-func compressor(w io.Writer, f Format) (io.Writer, func() error, error) {
+// Compress returns a writer that compresses to w. Close completes the stream; w
+// stays open. Equal bytes in give equal bytes out.
+func Compress(w io.Writer, f Format) (io.WriteCloser, error) {
 	switch f {
 	case Plain:
-		return w, func() error { return nil }, nil
+		return plain{w}, nil
 	case Gzip:
-		z := gzip.NewWriter(w)
-		return z, z.Close, nil
+		return gzip.NewWriter(w), nil
 	case Zstd:
 		// One goroutine, so that the bytes do not depend on GOMAXPROCS.
-		z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1))
-		if err != nil {
-			return nil, nil, err
-		}
-		return z, z.Close, nil
+		return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1))
 	}
-	return nil, nil, &OptionError{"format", f, `"", "gz" or "zst"`}
+	return nil, &OptionError{"format", f, `"", "gz" or "zst"`}
 }
+
+type plain struct{ io.Writer }
+
+func (plain) Close() error { return nil }
 
 // Write appends one sample; an empty ID becomes the content hash.
 func (w *Writer) Write(s Sample) error {
