@@ -70,22 +70,26 @@ func TestTilesMatchTheModel(t *testing.T) {
 // processors, so that the system takes threads off in the middle of some.
 func TestTilesBelongToTheirThread(t *testing.T) {
 	needTiles(t)
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4 * runtime.NumCPU()))
+	const rows, words, rounds = 128, 256, 800
+	many := 4 * runtime.NumCPU()
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(many))
+	rng := rand.New(rand.NewPCG(5, 6))
+	r, once := randomRun(rng, rows+many, panelLanes, words, false, rng.Uint32)
+	r.do(tileModel(modelInt8), &sweep{})
 	var all sync.WaitGroup
-	for g := range 8 * runtime.NumCPU() {
-		rng := rand.New(rand.NewPCG(uint64(g), 1))
-		r, got := randomRun(rng, 96, 32, 64, false, rng.Uint32)
-		r.do(tileModel(modelInt8), &sweep{})
-		want := slices.Clone(got)
+	for g := range many { // each has rows of its own, and adds them up many times
+		part, sums := r, make([]uint32, len(once))
+		part.a, part.rows = past(r.a, g*r.lda), rows
+		part.from, part.to, part.ldFrom = &sums[0], &sums[0], r.ldTo
 		all.Go(func() {
-			for range 200 {
-				clear(got)
-				r.do(tilesInt8, &sweep{})
-				for i := range r.rows {
-					if at := i * r.ldTo / 4; !slices.Equal(got[at:at+r.lanes], want[at:at+r.lanes]) {
-						t.Errorf("goroutine %d, row %d: differs", g, i)
-						return
-					}
+			for range rounds {
+				part.do(tilesInt8, &sweep{})
+			}
+			for i := range rows * panelLanes {
+				row, lane := i/panelLanes, i%panelLanes
+				if got, want := sums[row*r.ldTo/4+lane], rounds*once[(g+row)*r.ldTo/4+lane]; got != want {
+					t.Errorf("goroutine %d, row %d, lane %d: %d, want %d", g, row, lane, got, want)
+					return
 				}
 			}
 		})
