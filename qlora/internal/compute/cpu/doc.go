@@ -21,8 +21,8 @@
 //
 // Results do not depend on the number of workers: the tiles of an operation and
 // the order of every sum follow from its shape alone, only what a worker gets at
-// once does not. They do depend on the
-// path (see Options.Path), whose tile sizes differ.
+// once does not. They do depend on the path (see Options.Path), whose tile sizes
+// differ.
 //
 // A Device belongs to one goroutine at a time. Misuse (a buffer of another
 // type, too short, released, or of another device) is the sticky error that
