@@ -7,34 +7,51 @@
 //   derivative at A is the derivative at Aᵀ.
 //
 // Shapes: x, out [n, C], R, dR F32 [C/8, 8, 8], θ F32 [C/8, 28]. Launch: rotate
-// n blocks of 256; gradient of R C/8 blocks of 256; exponential C/8 blocks of
+// n/per blocks of 256, per tokens each, at most 8; gradient of R C/8 blocks of 256; exponential C/8 blocks of
 // 64. Limiter: memory; the exponential latency.
 #include "real.cuh"
 
+// The tokens of a block share a thread's 8 × 8 matrix, which lies in registers: it
+// is sixteen times as large as the 8 values of bfloat16 that it turns.
+const int rotateRows = 8;
+
 template <class T, bool transposed>
-__device__ void rotate(T *out, signed char *q, float *s, const T *x, const float *r, int cols, int vec) {
+__device__ void rotate(T *out, signed char *q, float *s, const T *x, const float *r, int n, int per, int cols, int vec) {
 	__shared__ u32 tops[32];
-	i64 at = (i64)blockIdx.x * cols;
-	u32 top = 0;
+	int first = blockIdx.x * per, rows = min(per, n - first);
+	u32 top[rotateRows] = {};
 	for (int c = threadIdx.x * 8; c < cols; c += blockDim.x * 8) {
-		float v[8], y[8];
-		load8(v, x + at, c, cols, vec);
-		const float *m = r + (i64)c * 8;
+		float m[64];
 #pragma unroll
-		for (int i = 0; i < 8; i++) y[i] = 0;
+		for (int i = 0; i < 64; i += 8) load8(m + i, r + (i64)c * 8, i, 64, vec);
 #pragma unroll
-		for (int i = 0; i < 8; i++) {
+		for (int t = 0; t < rotateRows; t++) {
+			if (t >= rows) break;
+			i64 at = (i64)(first + t) * cols;
+			float v[8], y[8];
+			load8(v, x + at, c, cols, vec);
 #pragma unroll
-			for (int j = 0; j < 8; j++) {
-				if (transposed) y[j] += m[i * 8 + j] * v[i];
-				else y[i] += m[i * 8 + j] * v[j];
+			for (int i = 0; i < 8; i++) y[i] = 0;
+#pragma unroll
+			for (int i = 0; i < 8; i++) {
+#pragma unroll
+				for (int j = 0; j < 8; j++) {
+					if (transposed) y[j] += m[i * 8 + j] * v[i];
+					else y[i] += m[i * 8 + j] * v[j];
+				}
 			}
-		}
 #pragma unroll
-		for (int i = 0; i < 8; i++) top = max(top, magnitude(rounded<T>(y[i])));
-		store8(out + at, y, c, cols, vec);
+			for (int i = 0; i < 8; i++) top[t] = max(top[t], magnitude(rounded<T>(y[i])));
+			store8(out + at, y, c, cols, vec);
+		}
 	}
-	if (q) quantiseRow(q + at, s + blockIdx.x, out + at, blockMax(top, tops), cols, vec);
+	if (!q) return;
+#pragma unroll
+	for (int t = 0; t < rotateRows; t++) {
+		if (t >= rows) break;
+		i64 at = (i64)(first + t) * cols;
+		quantiseRow(q + at, s + first + t, out + at, blockMax(top[t], tops), cols, vec);
+	}
 }
 
 // Four slices of the tokens side by side, each thread one element of dR.
@@ -115,15 +132,15 @@ extern "C" __global__ void __launch_bounds__(64) rotation_exp_backward(float *dt
 	if (i < j) dtheta[(i64)blockIdx.x * 28 + triangle(i, j)] += (float)(l[i * 8 + j] - l[j * 8 + i]);
 }
 
-#define KERNELS(T, suffix)                                                                                                                                  \
-	extern "C" __global__ void __launch_bounds__(256) rotate_##suffix(T *out, signed char *q, float *s, const T *x, const float *r, int cols, int vec) {    \
-		rotate<T, false>(out, q, s, x, r, cols, vec);                                                                                                       \
-	}                                                                                                                                                       \
-	extern "C" __global__ void __launch_bounds__(256) rotate_back_##suffix(T *dx, const T *dout, const float *r, int cols, int vec) {                       \
-		rotate<T, true>(dx, nullptr, nullptr, dout, r, cols, vec);                                                                                          \
-	}                                                                                                                                                       \
-	extern "C" __global__ void __launch_bounds__(256) rotation_grad_##suffix(float *dr, const T *dout, const T *x, int n, int cols) {                       \
-		rotationGrad<T>(dr, dout, x, n, cols);                                                                                                              \
+#define KERNELS(T, suffix)                                                                                                                                       \
+	extern "C" __global__ void __launch_bounds__(256) rotate_##suffix(T *out, signed char *q, float *s, const T *x, const float *r, int n, int per, int cols, int vec) { \
+		rotate<T, false>(out, q, s, x, r, n, per, cols, vec);                                                                                                    \
+	}                                                                                                                                                            \
+	extern "C" __global__ void __launch_bounds__(256) rotate_back_##suffix(T *dx, const T *dout, const float *r, int n, int per, int cols, int vec) {            \
+		rotate<T, true>(dx, nullptr, nullptr, dout, r, n, per, cols, vec);                                                                                       \
+	}                                                                                                                                                            \
+	extern "C" __global__ void __launch_bounds__(256) rotation_grad_##suffix(float *dr, const T *dout, const T *x, int n, int cols) {                            \
+		rotationGrad<T>(dr, dout, x, n, cols);                                                                                                                   \
 	}
 KERNELS(float, f32)
 KERNELS(bf16, bf16)

@@ -20,13 +20,21 @@ func (c call) blocks(cols int) int {
 	return cols / side
 }
 
+// rotated is the launch of a rotation: as many tokens a block share its matrices as
+// leave every multiprocessor two blocks, at most the 8 that registers hold.
+func rotated(n int) (blocks, per int) {
+	per = min(8, max(1, n/256))
+	return (n + per - 1) / per, per
+}
+
 // Rotate implements compute.Device.
 func (d *Device) Rotate(out compute.Activation, x, r compute.Buffer, n, cols int) {
 	c := d.call("Rotate")
 	blocks := c.blocks(cols)
 	in, rot, y := c.real("x", x, n*cols), c.f32("r", r, blocks*side*side), c.activation("out", out, n, cols)
 	a := &driver.Args{}
-	d.rows(typed("rotate", d.real), n, a.Ptr(y.x).Ptr(y.q).Ptr(y.s).Ptr(in).Ptr(rot).Int(cols, vec(cols, y.x, y.q, in)))
+	blockCount, per := rotated(n)
+	d.rows(typed("rotate", d.real), blockCount, a.Ptr(y.x).Ptr(y.q).Ptr(y.s).Ptr(in).Ptr(rot).Int(n, per, cols, vec(cols, y.x, y.q, in, rot)))
 }
 
 // RotateBackward implements compute.Device.
@@ -36,7 +44,8 @@ func (d *Device) RotateBackward(dx, dr, dout, x, r compute.Buffer, n, cols int) 
 	in, rot, g := c.real("x", x, n*cols), c.f32("r", r, blocks*side*side), c.real("dout", dout, n*cols)
 	gin, gr := c.real("dx", dx, n*cols), c.f32("dr", dr, blocks*side*side)
 	d.rows(typed("rotation_grad", d.real), blocks, (&driver.Args{}).Ptr(gr).Ptr(g).Ptr(in).Int(n, cols))
-	d.rows(typed("rotate_back", d.real), n, (&driver.Args{}).Ptr(gin).Ptr(g).Ptr(rot).Int(cols, vec(cols, gin, g)))
+	blockCount, per := rotated(n)
+	d.rows(typed("rotate_back", d.real), blockCount, (&driver.Args{}).Ptr(gin).Ptr(g).Ptr(rot).Int(n, per, cols, vec(cols, gin, g, rot)))
 }
 
 // RotationExp implements compute.Device.

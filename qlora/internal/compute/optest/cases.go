@@ -20,7 +20,8 @@ func Cases() []Case {
 		Case{"embed", embed, 0},
 		Case{"rmsnorm", norm, 3e-6},
 		Case{"swiglu", swiglu, 3e-6},
-		Case{"rotate", rotate, 3e-6},
+		Case{"rotate", rotate(45, 72), 3e-6},
+		Case{"rotate many tokens", rotate(2051, 16), 3e-6},
 		Case{"rotation exponential", rotationExp, 3e-6},
 		Case{"gather and scatter", gather, 1e-6},
 		Case{"mean pool", meanPool, 1e-6},
@@ -122,16 +123,17 @@ func swiglu(r *Trial) {
 	r.out("dgu in place", gu, n*2*f)
 }
 
-func rotate(r *Trial) {
-	n, c := 45, 72
-	x, m, dout := r.putReal(r.normal((n+room)*c)), r.put(r.normal(c*8)), r.putReal(r.normal((n+room)*c))
-	out := compute.Activation{X: r.real((n + room) * c)}
-	dx, dr := r.putReal(r.normal((n+room)*c)), r.put(r.normal(c*8))
-	r.Dev.Rotate(out, x, m, n, c)
-	r.Dev.RotateBackward(dx, dr, dout, x, m, n, c)
-	r.out("out", out.X, n*c)
-	r.out("dx", dx, n*c)
-	r.out("dr", dr, c*8)
+func rotate(n, c int) func(*Trial) {
+	return func(r *Trial) {
+		x, m, dout := r.putReal(r.normal((n+room)*c)), r.put(r.normal(c*8)), r.putReal(r.normal((n+room)*c))
+		out := compute.Activation{X: r.real((n + room) * c)}
+		dx, dr := r.putReal(r.normal((n+room)*c)), r.put(r.normal(c*8))
+		r.Dev.Rotate(out, x, m, n, c)
+		r.Dev.RotateBackward(dx, dr, dout, x, m, n, c)
+		r.out("out", out.X, n*c)
+		r.out("dx", dx, n*c)
+		r.out("dr", dr, c*8)
+	}
 }
 
 func rotationExp(r *Trial) {

@@ -211,9 +211,10 @@ func release(t *testing.T, d compute.Device) {
 	}
 }
 
-// rotationInPlace demands the bits of a rotation into another buffer.
+// rotationInPlace demands the bits of a rotation into another buffer, and of each
+// token alone; there are enough tokens for devices to turn several together.
 func rotationInPlace(t *testing.T, d compute.Device) {
-	const n, cols = 5, 264
+	const n, cols = 2051, 40
 	r := newTrial(d)
 	x, blocks := r.normal(n*cols), r.put(r.normal(8*cols))
 	a, b := d.Activation(compute.FormatInt8, n, cols), d.Activation(compute.FormatInt8, n, cols)
@@ -226,5 +227,20 @@ func rotationInPlace(t *testing.T, d compute.Device) {
 	}
 	if want, got := download[int8](t, d, a.Q, n*cols), download[int8](t, d, b.Q, n*cols); !slices.Equal(want, got) {
 		t.Errorf("codes differ in place")
+	}
+	for _, row := range []int{0, 1029, n - 1} {
+		one := d.Activation(compute.FormatInt8, 1, cols)
+		d.Rotate(one, from.Slice(row*cols, cols), blocks, 1, cols)
+		want, q := download[float32](t, d, one.X, cols), download[int8](t, d, one.Q, cols)
+		if got := download[float32](t, d, a.X.Slice(row*cols, cols), cols); !slices.Equal(want, got) {
+			t.Errorf("row %d differs alone", row)
+		}
+		codes, scale := quantise(want)
+		if !slices.Equal(codes, q) || !slices.Equal(codes, download[int8](t, d, a.Q.Slice(row*cols, cols), cols)) {
+			t.Errorf("row %d: codes %v, alone %v, want %v", row, download[int8](t, d, a.Q.Slice(row*cols, cols), cols), q, codes)
+		}
+		if s := download[float32](t, d, a.S.Slice(row, 1), 1); s[0] != scale {
+			t.Errorf("row %d: scale %v, want %v", row, s[0], scale)
+		}
 	}
 }
