@@ -82,8 +82,8 @@ type LoadOptions struct {
 	// Hadamard mixes down_proj's input, eight neighbours at a time, before it is
 	// quantised, and the weight's columns alike: less error of int8 where a token's
 	// large values are few. It costs a twelfth of the time of a forward pass on the
-	// CPU and a sixteenth of a training step on an H100. Adapters are read and written as ever, up to
-	// float32's rounding; their dropout falls on mixed inputs.
+	// CPU and a sixteenth of a training step on an H100. Adapters are read and written
+	// as ever, up to float32's rounding; their dropout falls on mixed inputs.
 	Hadamard bool `json:"hadamard,omitempty" yaml:"hadamard"`
 	// Mapped uses weights where they lie in their files, on a CPU and a system that
 	// can: bf16 weights of bf16 files and f32 of f32, smoothed ones excepted. Loading
