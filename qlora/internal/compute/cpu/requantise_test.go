@@ -68,3 +68,26 @@ func distance(a, b []float32) float64 {
 	}
 	return math.Sqrt(diff / norm)
 }
+
+// TestRandomRoundingGoesByElement: element e of the matrix takes half word e%8 of
+// counter e/8, wherever a row begins, as on other devices.
+func TestRandomRoundingGoesByElement(t *testing.T) {
+	const first, n, site = 8*77 + 5, 2*roundSpan + 13, 9
+	x, unit, rnd := ramp(n, 3), make([]float32, n), &stream{key: [2]uint32{5, 6}, step: [2]uint32{7, 8}}
+	for i := range unit {
+		unit[i] = 1
+	}
+	inv := 127 / math.Float32frombits(absBits(x))
+	for _, path := range Paths() {
+		d, q := opener(t, Options{Workers: 1, Path: path, InputGrad: "int8"})().(*Device), make([]int8, n)
+		d.foldCodes(q, x, unit, rnd, site, first)
+		for i, v := range x {
+			e := uint32(first + i)
+			w := compute.Philox([4]uint32{e / 8, 7, 8, site}, [2]uint32{5, 6})
+			u := (float32(w[e%8/2]>>(16*(e%2))&0xffff) + 0.5) / 65536
+			if want := int8(min(127, math.Floor(float64(float32(v*inv)+u)))); q[i] != want {
+				t.Fatalf("%s: element %d is %d, want %d", path, i, q[i], want)
+			}
+		}
+	}
+}
