@@ -33,8 +33,7 @@
 // for them when its first device is opened. "amx-bf16" also rounds activations to
 // bfloat16 where the weight of a forward product is, which costs each factor up to
 // 1/256 of itself; gradients stay as they are. Subnormal numbers count as zero
-// there. The tiles were checked on emulators, not on a processor, and their speed
-// is not known: testdata/amx.md.
+// there. How the tiles were checked, and how fast they are: testdata/amx.md.
 //
 // What it does not do: it has no AVX512-BF16 or NEON kernels (arm64 runs the
 // portable path); elsewhere activations are never bfloat16; float weights are not
