@@ -8,11 +8,11 @@
 // log-probabilities and features, options.go every knob of training, data.go
 // samples to examples, plan.go the order of batches, trainer.go the loop,
 // parallel.go several devices, recorder.go work replayed as one graph, state.go
-// exact resume, params.go trainable parameters, schedule.go the learning rate, adapter.go and peft.go PEFT's files, merge.go folding an
-// adapter and gates into the weights, memory.go what a training will take,
-// quantreport.go what a weight format costs each linear, smoothing.go less of it,
-// backbone.go the classifier's backbone,
-// tensorboard.go and trainlog.go logs.
+// exact resume, params.go trainable parameters, schedule.go the learning rate,
+// adapter.go and peft.go PEFT's files, merge.go and mergerows.go folding an adapter
+// and gates into the weights, memory.go what a training will take, quantreport.go
+// what a weight format costs each linear, smoothing.go less of it, backbone.go the
+// classifier's backbone, tensorboard.go and trainlog.go logs.
 //
 // # Several devices
 //

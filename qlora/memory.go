@@ -108,15 +108,8 @@ func PredictMemory(fsys fs.FS, load LoadOptions, train Options) (MemoryPlan, err
 // maps the files of fsys.
 func (m *Model) outline(fsys fs.FS) (err error) {
 	var src *safetensors.Model
-	if m.opts.Smoothing != "" {
-		s, err := ReadSmoothing(m.opts.Smoothing)
-		if err != nil {
-			return err
-		}
-		if !m.fits(s) {
-			return fmt.Errorf("%s: %w", m.opts.Smoothing, ErrOtherSmoothing)
-		}
-		m.smoothing = s
+	if err := m.readSmoothing(); err != nil {
+		return err
 	}
 	if m.opts.Mapped {
 		if src, err = safetensors.OpenModel(fsys); err != nil {
@@ -137,9 +130,9 @@ func (t *trainable) snapshotBytes() int64 {
 	var state, factors int64
 	for _, p := range t.params {
 		factors += 4 * int64(p.p.Len())
-		for _, b := range p.stateBuffers() {
-			state += int64(b.Len() * b.Type().Size())
-		}
+	}
+	for _, b := range t.state() {
+		state += int64(b.Len() * b.Type().Size())
 	}
 	return max(2*state, 3*factors)
 }

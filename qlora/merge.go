@@ -31,7 +31,8 @@ type MergeReport struct {
 // Merge writes a model directory whose weights are those of src with the adapter
 // folded in: W + s·BA, and for an o_proj with a gate (W + s·BA)·Q. It reads the
 // original weights, works in float64, rounds once to the tensor's own type, and
-// holds a few rows a processor at a time; the bytes do not depend on their number. Shards, tokenizer and configuration files keep their names.
+// holds a few rows a processor at a time; the bytes do not depend on their number.
+// Shards, tokenizer and configuration files keep their names.
 func Merge(ctx context.Context, src fs.FS, a *Adapter, dst string, env Env) (MergeReport, error) {
 	model, err := safetensors.OpenModel(src)
 	if err != nil {

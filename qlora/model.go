@@ -275,7 +275,7 @@ func (m *Model) loadWeights(ctx context.Context, fsys fs.FS) error {
 	if m.fingerprint, err = weightsFingerprint(m.cfg, src); err != nil {
 		return err
 	}
-	if err := m.readSmoothing(); err != nil {
+	if err := m.smooth(); err != nil {
 		return err
 	}
 	f := phi3.Formats{Linear: formats[m.opts.Weights], Embed: formats[m.opts.Embeddings]}

@@ -187,23 +187,13 @@ func (t *Trainer) checkReplicas() error {
 	}
 	state := make([][]compute.Buffer, len(t.ranks))
 	for i, r := range t.ranks {
-		state[i] = r.tr.state()
+		for _, b := range r.tr.state() {
+			state[i] = append(state[i], b.Buffer)
+		}
 	}
 	err := t.m.group.Same(state...)
 	if errors.Is(err, compute.ErrDiffer) {
 		return fmt.Errorf("%w: step %d: %w", ErrReplicas, t.step, err)
 	}
 	return err
-}
-
-// state lists all buffers that a checkpoint holds, in a fixed order.
-func (t *trainable) state() []compute.Buffer {
-	var list []compute.Buffer
-	for _, p := range t.params {
-		list = append(list, p.p, p.moments.M, p.moments.V)
-		if p.moments.AbsM != nil {
-			list = append(list, p.moments.AbsM, p.moments.AbsV)
-		}
-	}
-	return list
 }

@@ -1,6 +1,7 @@
 package qlora
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -59,8 +60,8 @@ const OutlierRatio = 6
 const namedOutliers = 8
 
 // Quantisation compares the linears of the model in fsys by opts.Weights, evened as
-// opts.Smoothing and opts.Hadamard say, with the same by bf16 weights, on as many of seqs as
-// fit in opts.BlockTokens. One block's weights at a time are in memory.
+// opts.Smoothing and opts.Hadamard say, with the same by bf16 weights, on as many of
+// seqs as fit in opts.BlockTokens. One block's weights at a time are in memory.
 func Quantisation(ctx context.Context, fsys fs.FS, opts LoadOptions, seqs [][]int32, env Env) (*QuantReport, error) {
 	v, err := openSurvey(fsys, opts, env)
 	if err != nil {
@@ -95,7 +96,7 @@ func openSurvey(fsys fs.FS, opts LoadOptions, env Env) (*surveyor, error) {
 	}
 	v := &surveyor{Model: &Model{cfg: cfg, opts: opts, env: env}, src: src}
 	if v.fingerprint, err = weightsFingerprint(cfg, src); err == nil {
-		err = v.readSmoothing()
+		err = v.smooth()
 	}
 	if err == nil {
 		v.dev, err = open.Open(open.Split(opts.Device)[0])
@@ -158,7 +159,7 @@ func measure(p phi3.Probe) LinearError {
 			e.Outliers = append(e.Outliers, OutlierChannel{i, OutlierRatio * c.rms / limit, c.absmax})
 		}
 	}
-	slices.SortFunc(e.Outliers, func(a, b OutlierChannel) int { return int(math.Copysign(1, b.Ratio-a.Ratio)) })
+	slices.SortStableFunc(e.Outliers, func(a, b OutlierChannel) int { return cmp.Compare(b.Ratio, a.Ratio) })
 	e.Count, e.Outliers = len(e.Outliers), e.Outliers[:min(namedOutliers, len(e.Outliers))]
 	e.Crest, e.Ruled = rule(p, rms, limit)
 	return e

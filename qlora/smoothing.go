@@ -137,24 +137,37 @@ func ReadSmoothing(path string) (*Smoothing, error) {
 	return s, nil
 }
 
-// readSmoothing reads the file that the options name and checks that it fits the
-// model. The fingerprint then tells what was done to the weights: adapters in a
-// checkpoint are those beside such weights.
-func (m *Model) readSmoothing() error {
+// smooth reads the smoothing that the options name, which must be of the weights
+// with this fingerprint. The fingerprint then tells what was done to the weights:
+// adapters in a checkpoint are those beside such weights.
+func (m *Model) smooth() error {
 	if m.opts.Hadamard && m.cfg.IntermediateSize%phi3.HadamardSize != 0 {
 		return &OptionError{"hadamard", true, fmt.Sprintf("false: the model's MLP is %d wide, no multiple of %d", m.cfg.IntermediateSize, phi3.HadamardSize)}
 	}
-	if m.opts.Smoothing != "" {
-		s, err := ReadSmoothing(m.opts.Smoothing)
-		if err != nil {
-			return err
-		}
-		if s.Base != m.fingerprint || !m.fits(s) {
-			return fmt.Errorf("%s: %w", m.opts.Smoothing, ErrOtherSmoothing)
-		}
-		m.smoothing = s
+	if err := m.readSmoothing(); err != nil {
+		return err
+	}
+	if m.smoothing != nil && m.smoothing.Base != m.fingerprint {
+		return fmt.Errorf("%s: %w", m.opts.Smoothing, ErrOtherSmoothing)
 	}
 	return m.markFingerprint()
+}
+
+// readSmoothing reads the file that the options name, if any, and checks that it
+// has the model's shape.
+func (m *Model) readSmoothing() error {
+	if m.opts.Smoothing == "" {
+		return nil
+	}
+	s, err := ReadSmoothing(m.opts.Smoothing)
+	if err != nil {
+		return err
+	}
+	if !m.fits(s) {
+		return fmt.Errorf("%s: %w", m.opts.Smoothing, ErrOtherSmoothing)
+	}
+	m.smoothing = s
+	return nil
 }
 
 func (m *Model) markFingerprint() error {

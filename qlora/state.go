@@ -214,29 +214,32 @@ func (t *Trainer) snapshot() (st checkpoint.State, err error) {
 	}, nil
 }
 
-// stateBuffers lists a parameter's device buffers by name.
-func (p param) stateBuffers() map[string]compute.Buffer {
-	b := map[string]compute.Buffer{"value": p.p, "m": p.moments.M, "v": p.moments.V}
-	if p.moments.AbsM != nil {
-		b["abs_m"], b["abs_v"] = p.moments.AbsM, p.moments.AbsV
+// namedBuffer is a buffer of the state by its name in a checkpoint.
+type namedBuffer struct {
+	name string
+	compute.Buffer
+}
+
+// state lists all buffers that a checkpoint holds, in a fixed order.
+func (t *trainable) state() (list []namedBuffer) {
+	for _, p := range t.params {
+		m := p.moments
+		list = append(list, namedBuffer{p.name + ".value", p.p}, namedBuffer{p.name + ".m", m.M}, namedBuffer{p.name + ".v", m.V})
+		if m.AbsM != nil {
+			list = append(list, namedBuffer{p.name + ".abs_m", m.AbsM}, namedBuffer{p.name + ".abs_v", m.AbsV})
+		}
 	}
-	return b
+	return list
 }
 
 func (t *trainable) snapshot() ([]safetensors.Tensor, error) {
 	var out []safetensors.Tensor
-	for _, p := range t.params {
-		for _, part := range stateParts {
-			b, ok := p.stateBuffers()[part]
-			if !ok {
-				continue
-			}
-			ten, err := t.snapshotBuffer(p.name+"."+part, b)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, ten)
+	for _, b := range t.state() {
+		ten, err := t.snapshotBuffer(b.name, b.Buffer)
+		if err != nil {
+			return nil, err
 		}
+		out = append(out, ten)
 	}
 	return out, nil
 }
@@ -247,19 +250,12 @@ func (t *trainable) beginSnapshot(d compute.Snapshotter) ([]safetensors.Tensor, 
 	var buffers []compute.Buffer
 	var tensors []safetensors.Tensor
 	var copied compute.Snapshot
-	for _, p := range t.params {
-		for _, part := range stateParts {
-			b, ok := p.stateBuffers()[part]
-			if !ok {
-				continue
-			}
-			i := len(buffers)
-			buffers = append(buffers, b)
-			tensors = append(tensors, safetensors.Tensor{
-				Info: safetensors.Info{Name: p.name + "." + part, DType: stateTypes[b.Type()], Shape: []int{b.Len()}, Size: int64(b.Len() * b.Type().Size())},
-				Data: func(w io.Writer) error { return writePart(w, copied, i) },
-			})
-		}
+	for i, b := range t.state() {
+		buffers = append(buffers, b.Buffer)
+		tensors = append(tensors, safetensors.Tensor{
+			Info: safetensors.Info{Name: b.name, DType: stateTypes[b.Type()], Shape: []int{b.Len()}, Size: int64(b.Len() * b.Type().Size())},
+			Data: func(w io.Writer) error { return writePart(w, copied, i) },
+		})
 	}
 	copied, err := d.Snapshot(buffers)
 	return tensors, copied, err
@@ -276,8 +272,6 @@ func writePart(w io.Writer, s compute.Snapshot, i int) error {
 	return err
 }
 
-var stateParts = []string{"value", "m", "v", "abs_m", "abs_v"}
-
 func (t *trainable) snapshotBuffer(name string, b compute.Buffer) (safetensors.Tensor, error) {
 	if b.Type() == compute.U8 {
 		v := make([]uint8, b.Len())
@@ -292,11 +286,9 @@ func (t *trainable) snapshotBuffer(name string, b compute.Buffer) (safetensors.T
 
 // restore uploads a snapshot.
 func (t *trainable) restore(r *safetensors.Reader) error {
-	for _, p := range t.params {
-		for part, b := range p.stateBuffers() {
-			if err := t.restoreBuffer(r, p.name+"."+part, b); err != nil {
-				return err
-			}
+	for _, b := range t.state() {
+		if err := t.restoreBuffer(r, b.name, b.Buffer); err != nil {
+			return err
 		}
 	}
 	return t.m.dev.Sync()

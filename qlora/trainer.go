@@ -214,13 +214,8 @@ func (t *Trainer) batches(indices [][]int) []*phi3.Batch {
 	for i, micro := range indices {
 		out[i] = &phi3.Batch{}
 		for _, k := range micro {
-			ex := t.plan.data[k]
-			n := min(len(ex.IDs), t.opts.MaxLength)
-			var w []float32
-			if ex.Weight != nil {
-				w = ex.Weight[:n]
-			}
-			out[i].Add(ex.IDs[:n], w)
+			ex := t.cut(t.plan.data[k])
+			out[i].Add(ex.IDs, ex.Weight)
 		}
 		sum += out[i].WeightSum()
 	}
@@ -230,6 +225,16 @@ func (t *Trainer) batches(indices [][]int) []*phi3.Batch {
 		}
 	}
 	return out
+}
+
+// cut returns the first MaxLength tokens of an example.
+func (t *Trainer) cut(ex Example) Example {
+	n := min(len(ex.IDs), t.opts.MaxLength)
+	ex.IDs = ex.IDs[:n]
+	if ex.Weight != nil {
+		ex.Weight = ex.Weight[:n]
+	}
+	return ex
 }
 
 // uploadHyper gives every device the step's numbers. The PET term is a mean over
@@ -347,15 +352,11 @@ func (t *Trainer) evaluate(ctx context.Context, eval []Example) (float64, error)
 func (t *Trainer) evalBatch(eval []Example) *phi3.Batch {
 	b := &phi3.Batch{}
 	for _, ex := range eval {
-		n := min(len(ex.IDs), t.opts.MaxLength)
-		if b.Len() > 0 && b.Len()+n > t.opts.BatchSize*t.opts.MaxLength {
+		ex = t.cut(ex)
+		if b.Len() > 0 && b.Len()+len(ex.IDs) > t.opts.BatchSize*t.opts.MaxLength {
 			break
 		}
-		var w []float32
-		if ex.Weight != nil {
-			w = ex.Weight[:n]
-		}
-		b.Add(ex.IDs[:n], w)
+		b.Add(ex.IDs, ex.Weight)
 	}
 	return b
 }
