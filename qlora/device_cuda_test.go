@@ -4,15 +4,12 @@ package qlora
 
 import (
 	"context"
-	"errors"
 	"math"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/borea-go/borea/qlora/internal/compute"
 )
 
 // onCUDA loads a model on the GPU, by the kernels that BOREA_DEVICE names if it
@@ -23,21 +20,7 @@ func onCUDA(t testing.TB, dir, weights string) *Model {
 	if !strings.HasPrefix(device, "cuda") {
 		device = "cuda"
 	}
-	return onDevice(t, device, dir, weights)
-}
-
-// onDevice is onCUDA for one set of kernels.
-func onDevice(t testing.TB, device, dir, weights string) *Model {
-	t.Helper()
-	o := DefaultLoadOptions()
-	o.Weights, o.Device = weights, device
-	m, err := Load(context.Background(), dir, o, Env{})
-	if errors.Is(err, compute.ErrUnsupported) {
-		t.Skipf("no CUDA device here: %v", err)
-	}
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, m.Close()) })
-	return m
+	return onDevices(t, device, dir, weights)
 }
 
 // TestCUDAGoldenLossCurve follows the reference's float32 curve with bfloat16
@@ -78,22 +61,11 @@ func trainOnCUDA(t *testing.T, ctx context.Context, o Options, dirs Dirs, onStep
 func TestCUDAResumeIsBitEqual(t *testing.T) {
 	o := smallTraining()
 	o.Rank = 16 // ranks of 8 and more use the tensor cores
-	whole, rep, err := trainOnCUDA(t, context.Background(), o, Dirs{}, nil)
-	require.NoError(t, err)
+	load := func() *Model { return onCUDA(t, bundledModel, "int8") }
+	whole := finish(t, load(), o, Dirs{})
 	dirs := Dirs{Checkpoints: filepath.Join(t.TempDir(), "ckpt")}
-	ctx, cancel := context.WithCancel(context.Background())
-	_, _, err = trainOnCUDA(t, ctx, o, dirs, func(done int) {
-		if done == 3 {
-			cancel()
-		}
-	})
-	require.ErrorIs(t, err, ErrInterrupted)
-	resumed, rep2, err := trainOnCUDA(t, context.Background(), o, dirs, nil)
-	require.NoError(t, err)
-	require.Equal(t, 3, rep2.ResumedFrom)
-	require.Equal(t, whole, resumed)
-	require.Equal(t, rep.LastLoss, rep2.LastLoss)
-	require.Equal(t, rep.Evals, rep2.Evals)
+	trainUntil(t, load(), o, dirs, 3)
+	requireResumed(t, whole, finish(t, load(), o, dirs), 3)
 }
 
 func TestCUDARecomputeKeepsBits(t *testing.T) {

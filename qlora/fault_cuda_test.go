@@ -35,14 +35,7 @@ func loadOn(t testing.TB, o cuda.Options, weights string) *Model {
 func stopAfter(t *testing.T, o Options, n int) Dirs {
 	t.Helper()
 	dirs := Dirs{Checkpoints: filepath.Join(t.TempDir(), "ckpt")}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	_, _, err := trainOnCUDA(t, ctx, o, dirs, func(done int) {
-		if done == n {
-			cancel()
-		}
-	})
-	require.ErrorIs(t, err, ErrInterrupted)
+	trainUntil(t, onCUDA(t, bundledModel, "int8"), o, dirs, n)
 	return dirs
 }
 

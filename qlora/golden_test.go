@@ -3,6 +3,7 @@ package qlora
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -75,6 +76,20 @@ func loadModel(t testing.TB, dir, weights string) *Model {
 	m, err := Load(context.Background(), dir, o, Env{})
 	require.NoError(t, err)
 	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+// onDevices loads a model on a list of devices; without them the test is skipped.
+func onDevices(t testing.TB, devices, dir, weights string) *Model {
+	t.Helper()
+	o := DefaultLoadOptions()
+	o.Device, o.Weights = devices, weights
+	m, err := Load(context.Background(), dir, o, Env{})
+	if errors.Is(err, ErrUnsupported) {
+		t.Skipf("no such devices here: %v", err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	return m
 }
 

@@ -9,22 +9,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPredictGPUMemory compares predictions for Phi-3.5-mini's shape with what an
-// H100 held at most (compute/cuda/notes.md): never less, and within 3 %.
-func TestPredictGPUMemory(t *testing.T) {
+// phi35Config is a config.json of Phi-3.5-mini's true shape but for its depth.
+func phi35Config(t testing.TB, layers int) []byte {
+	t.Helper()
 	raw, err := os.ReadFile(bundledModel + "/config.json")
 	require.NoError(t, err)
 	var cfg map[string]any
 	require.NoError(t, json.Unmarshal(raw, &cfg))
 	for k, v := range map[string]any{
 		"hidden_size": 3072, "intermediate_size": 8192, "num_attention_heads": 32, "num_key_value_heads": 32,
-		"num_hidden_layers": 32, "tie_word_embeddings": false,
+		"num_hidden_layers": layers, "tie_word_embeddings": false,
 	} {
 		cfg[k] = v
 	}
 	raw, err = json.Marshal(cfg)
 	require.NoError(t, err)
-	fsys := fstest.MapFS{"config.json": {Data: raw}}
+	return raw
+}
+
+// TestPredictGPUMemory compares predictions for Phi-3.5-mini's shape with what an
+// H100 held at most (compute/cuda/notes.md): never less, and within 3 %.
+func TestPredictGPUMemory(t *testing.T) {
+	fsys := fstest.MapFS{"config.json": {Data: phi35Config(t, 32)}}
 	for _, c := range []struct {
 		weights   string
 		batch     int

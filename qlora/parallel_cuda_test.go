@@ -42,26 +42,15 @@ func TestCUDADevicesFollowOne(t *testing.T) {
 func TestCUDADevicesResumeBitEqual(t *testing.T) {
 	o := smallTraining()
 	o.Rank = 16
-	whole, rep, err := trainModel(t, context.Background(), onDevices(t, "cuda:0,1", "int8"), o, Dirs{}, nil)
-	require.NoError(t, err)
+	load := func(devices string) *Model { return onDevices(t, devices, bundledModel, "int8") }
+	whole := finish(t, load("cuda:0,1"), o, Dirs{})
 	dirs := Dirs{Checkpoints: filepath.Join(t.TempDir(), "ckpt")}
-	ctx, cancel := context.WithCancel(context.Background())
-	_, _, err = trainModel(t, ctx, onDevices(t, "cuda:0,1", "int8"), o, dirs, func(done int) {
-		if done == 3 {
-			cancel()
-		}
-	})
-	require.ErrorIs(t, err, ErrInterrupted)
-	_, _, err = trainModel(t, context.Background(), onDevices(t, "cuda:1", "int8"), o, dirs, nil)
+	trainUntil(t, load("cuda:0,1"), o, dirs, 3)
+	_, _, err := trainModel(t, context.Background(), load("cuda:1"), o, dirs, nil)
 	var count *DeviceCountError
 	require.ErrorAs(t, err, &count)
 	// The order of the devices does not matter, nor which two they are.
-	resumed, rep2, err := trainModel(t, context.Background(), onDevices(t, "cuda:1,0", "int8"), o, dirs, nil)
-	require.NoError(t, err)
-	require.Equal(t, 3, rep2.ResumedFrom)
-	require.Equal(t, whole, resumed)
-	require.Equal(t, rep.LastLoss, rep2.LastLoss)
-	require.Equal(t, rep.Evals, rep2.Evals)
+	requireResumed(t, whole, finish(t, load("cuda:1,0"), o, dirs), 3)
 }
 
 // poisoned is a group whose second device is lost while it sums.
@@ -84,7 +73,7 @@ func (g *poisoned) Sum(buffers ...compute.Buffer) error {
 func TestCUDALostDeviceOfTwo(t *testing.T) {
 	o := faultOptions()
 	o.SaveSteps = 2
-	m := onDevices(t, "cuda:0,1", "int8")
+	m := onDevices(t, "cuda:0,1", bundledModel, "int8")
 	if dir := os.Getenv(losingFolder); dir != "" {
 		m.group = &poisoned{Group: m.group, t: t, left: 3}
 		tr, err := NewTrainer(m, o, Dirs{Checkpoints: dir}, Env{})
@@ -109,7 +98,7 @@ func TestCUDALostDeviceOfTwo(t *testing.T) {
 	if _, said, ok := strings.Cut(string(out), "training ended with:"); ok {
 		t.Log(said)
 	}
-	resumed, rep, err := trainModel(t, context.Background(), onDevices(t, "cuda:0,1", "int8"), o, dirs, nil)
+	resumed, rep, err := trainModel(t, context.Background(), onDevices(t, "cuda:0,1", bundledModel, "int8"), o, dirs, nil)
 	require.NoError(t, err)
 	require.Equal(t, 2, rep.ResumedFrom)
 	require.Equal(t, whole, resumed)

@@ -17,21 +17,6 @@ import (
 	"github.com/borea-go/borea/qlora/internal/compute/cpu"
 )
 
-// onDevices loads the bundled model on a list of devices; without them the test
-// is skipped.
-func onDevices(t *testing.T, devices, weights string) *Model {
-	t.Helper()
-	o := DefaultLoadOptions()
-	o.Device, o.Weights = devices, weights
-	m, err := Load(context.Background(), bundledModel, o, Env{})
-	if errors.Is(err, compute.ErrUnsupported) {
-		t.Skipf("no such devices here: %v", err)
-	}
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, m.Close()) })
-	return m
-}
-
 // exactTraining leaves out what rounding is enlarged by: codes of 8 bits.
 func exactTraining() Options {
 	o := smallTraining()
@@ -43,7 +28,7 @@ func exactTraining() Options {
 func losses(t *testing.T, devices, weights string, o Options) ([]stepRecord, TrainReport) {
 	t.Helper()
 	dirs := Dirs{Logs: t.TempDir()}
-	m := onDevices(t, devices, weights)
+	m := onDevices(t, devices, bundledModel, weights)
 	tr, err := NewTrainer(m, o, dirs, Env{})
 	require.NoError(t, err)
 	rep, err := tr.Run(context.Background(), trainingRows(t), trainingRows(t)[:7])
@@ -83,28 +68,17 @@ func TestDevicesFollowOne(t *testing.T) {
 
 func TestDevicesResumeBitEqual(t *testing.T) {
 	o := smallTraining()
-	whole, rep, err := trainModel(t, context.Background(), onDevices(t, "cpu,cpu", "int8"), o, Dirs{}, nil)
-	require.NoError(t, err)
+	load := func(devices string) *Model { return onDevices(t, devices, bundledModel, "int8") }
+	whole := finish(t, load("cpu,cpu"), o, Dirs{})
 	dirs := Dirs{Checkpoints: filepath.Join(t.TempDir(), "ckpt")}
-	ctx, cancel := context.WithCancel(context.Background())
-	_, _, err = trainModel(t, ctx, onDevices(t, "cpu,cpu", "int8"), o, dirs, func(done int) {
-		if done == 3 {
-			cancel()
-		}
-	})
-	require.ErrorIs(t, err, ErrInterrupted)
+	trainUntil(t, load("cpu,cpu"), o, dirs, 3)
 
-	_, _, err = trainModel(t, context.Background(), onDevices(t, "cpu", "int8"), o, dirs, nil)
+	_, _, err := trainModel(t, context.Background(), load("cpu"), o, dirs, nil)
 	var count *DeviceCountError
 	require.ErrorAs(t, err, &count)
 	require.Equal(t, DeviceCountError{Saved: 2, Have: 1}, *count)
 
-	resumed, rep2, err := trainModel(t, context.Background(), onDevices(t, "cpu,cpu", "int8"), o, dirs, nil)
-	require.NoError(t, err)
-	require.Equal(t, 3, rep2.ResumedFrom)
-	require.Equal(t, whole, resumed)
-	require.Equal(t, rep.LastLoss, rep2.LastLoss)
-	require.Equal(t, rep.Evals, rep2.Evals)
+	requireResumed(t, whole, finish(t, load("cpu,cpu"), o, dirs), 3)
 }
 
 // failing is a device that breaks for good after some downloads.
@@ -126,7 +100,7 @@ func (d *failing) Download(dst any, src compute.Buffer) error {
 func TestLostDeviceEndsTheRun(t *testing.T) {
 	o := smallTraining()
 	o.MaxSteps = 3
-	whole, _, err := trainModel(t, context.Background(), onDevices(t, "cpu,cpu", "int8"), o, Dirs{}, nil)
+	whole, _, err := trainModel(t, context.Background(), onDevices(t, "cpu,cpu", bundledModel, "int8"), o, Dirs{}, nil)
 	require.NoError(t, err)
 	for _, point := range []string{"loss", "sum", "norm", "pet"} {
 		dirs := Dirs{Checkpoints: filepath.Join(t.TempDir(), "ckpt")}
@@ -149,7 +123,7 @@ func TestLostDeviceEndsTheRun(t *testing.T) {
 		}
 		require.Equal(t, 2, rep.Steps, point)
 
-		resumed, rep, err := trainModel(t, context.Background(), onDevices(t, "cpu,cpu", "int8"), o, dirs, nil)
+		resumed, rep, err := trainModel(t, context.Background(), onDevices(t, "cpu,cpu", bundledModel, "int8"), o, dirs, nil)
 		require.NoError(t, err)
 		require.Equal(t, 2, rep.ResumedFrom)
 		require.Equal(t, whole, resumed)
@@ -158,7 +132,7 @@ func TestLostDeviceEndsTheRun(t *testing.T) {
 
 // onFailing is a model on two devices of which the second can break.
 func onFailing(t *testing.T) (*Model, *failing) {
-	m := onDevices(t, "cpu,cpu", "int8")
+	m := onDevices(t, "cpu,cpu", bundledModel, "int8")
 	bad := &failing{Device: m.replicas[0].dev, err: compute.ErrDeviceLost}
 	bad.left.Store(math.MaxInt64)
 	m.replicas[0].dev, m.group = bad, compute.NewHostGroup([]compute.Device{m.dev, bad})
@@ -180,7 +154,7 @@ func (g skewed) Sum(buffers ...compute.Buffer) error {
 func TestDevicesThatDriftApartAreFound(t *testing.T) {
 	o := smallTraining()
 	o.SaveSteps = 2
-	m := onDevices(t, "cpu,cpu", "int8")
+	m := onDevices(t, "cpu,cpu", bundledModel, "int8")
 	m.group = skewed{m.group, m}
 	_, rep, err := trainModel(t, context.Background(), m, o, Dirs{}, nil)
 	require.ErrorIs(t, err, ErrReplicas)
@@ -188,7 +162,7 @@ func TestDevicesThatDriftApartAreFound(t *testing.T) {
 	require.Equal(t, 0, rep.Steps)
 
 	// A wrong value that no norm shows is found before it is saved.
-	m = onDevices(t, "cpu,cpu", "int8")
+	m = onDevices(t, "cpu,cpu", bundledModel, "int8")
 	dirs := Dirs{Checkpoints: filepath.Join(t.TempDir(), "ckpt")}
 	var tr *Trainer
 	tr, err = NewTrainer(m, o, dirs, Env{Progress: func(p Progress) {
@@ -202,7 +176,7 @@ func TestDevicesThatDriftApartAreFound(t *testing.T) {
 	require.ErrorIs(t, err, ErrReplicas)
 	require.ErrorIs(t, err, compute.ErrDiffer)
 	require.Equal(t, 4, rep.Steps)
-	_, rep, err = trainModel(t, context.Background(), onDevices(t, "cpu,cpu", "int8"), o, dirs, nil)
+	_, rep, err = trainModel(t, context.Background(), onDevices(t, "cpu,cpu", bundledModel, "int8"), o, dirs, nil)
 	require.NoError(t, err)
 	require.Equal(t, 2, rep.ResumedFrom)
 }
@@ -211,7 +185,7 @@ func TestDevicesThatDriftApartAreFound(t *testing.T) {
 // memory of a training back on every device.
 func TestDevicesTakeAnAdapter(t *testing.T) {
 	o := smallTraining()
-	m := onDevices(t, "cpu,cpu", "int8")
+	m := onDevices(t, "cpu,cpu", bundledModel, "int8")
 	first, err := NewTrainer(m, o, Dirs{}, Env{})
 	require.NoError(t, err)
 	_, err = first.Run(context.Background(), trainingRows(t)[:8], nil)
@@ -241,7 +215,7 @@ func TestDevicesTakeAnAdapter(t *testing.T) {
 func TestDevicesNeedAMicroBatchEach(t *testing.T) {
 	o := smallTraining()
 	o.Accumulation = 1
-	_, err := NewTrainer(onDevices(t, "cpu,cpu", "int8"), o, Dirs{}, Env{})
+	_, err := NewTrainer(onDevices(t, "cpu,cpu", bundledModel, "int8"), o, Dirs{}, Env{})
 	var option *OptionError
 	require.ErrorAs(t, err, &option)
 	require.Equal(t, "accumulation", option.Name)

@@ -37,19 +37,7 @@ type shapeFS struct {
 
 func newShapeFS(t testing.TB, layers int) *shapeFS {
 	t.Helper()
-	raw, err := os.ReadFile(bundledModel + "/config.json")
-	require.NoError(t, err)
-	var cfg map[string]any
-	require.NoError(t, json.Unmarshal(raw, &cfg))
-	for k, v := range map[string]any{
-		"hidden_size": 3072, "intermediate_size": 8192, "num_attention_heads": 32, "num_key_value_heads": 32,
-		"num_hidden_layers": layers, "tie_word_embeddings": false,
-	} {
-		cfg[k] = v
-	}
-	f := &shapeFS{}
-	f.config, err = json.Marshal(cfg)
-	require.NoError(t, err)
+	f := &shapeFS{config: phi35Config(t, layers)}
 	type tensor struct {
 		DType   string   `json:"dtype"`
 		Shape   []int    `json:"shape"`

@@ -56,10 +56,10 @@ func judge(t *testing.T, m *Model) (j judged, grads map[string][]float32) {
 
 func TestCUDAJudgeEqualsCPU(t *testing.T) {
 	onCUDA(t, peftModel, "f32")
-	want, wantGrads := judge(t, onDevice(t, "cpu", bundledModel, "bf16"))
+	want, wantGrads := judge(t, onDevices(t, "cpu", bundledModel, "bf16"))
 	for _, s := range siblings {
 		t.Run(s.device, func(t *testing.T) {
-			got, grads := judge(t, onDevice(t, s.device, bundledModel, "bf16"))
+			got, grads := judge(t, onDevices(t, s.device, bundledModel, "bf16"))
 			worst, at := 0.0, ""
 			for name, g := range wantGrads {
 				if e := relNorm(grads[name], g); e > worst {
@@ -81,7 +81,7 @@ func TestCUDAGatesAndPETEqualCPU(t *testing.T) {
 	o := smallTraining()
 	o.MaxSteps, o.SaveSteps, o.Rank, o.SO8T.LRScale = 4, 0, 8, 10
 	run := func(device string) (TrainReport, []float64, []float32) {
-		m := onDevice(t, device, bundledModel, "bf16")
+		m := onDevices(t, device, bundledModel, "bf16")
 		tr, err := NewTrainer(m, o, Dirs{}, Env{})
 		require.NoError(t, err)
 		rep, err := tr.Run(context.Background(), trainingRows(t), trainingRows(t)[:4])

@@ -54,29 +54,54 @@ func trainModel(t *testing.T, ctx context.Context, m *Model, o Options, dirs Dir
 	return out, rep, err
 }
 
+// trainUntil interrupts a run after step stop.
+func trainUntil(t *testing.T, m *Model, o Options, dirs Dirs, stop int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	_, _, err := trainModel(t, ctx, m, o, dirs, func(done int) {
+		if done == stop {
+			cancel()
+		}
+	})
+	require.ErrorIs(t, err, ErrInterrupted)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// outcome is what equal runs agree in: parameters, last loss, evaluations.
+type outcome struct {
+	params map[string][]float32
+	rep    TrainReport
+}
+
+// finish trains to the end.
+func finish(t *testing.T, m *Model, o Options, dirs Dirs) outcome {
+	t.Helper()
+	params, rep, err := trainModel(t, context.Background(), m, o, dirs, nil)
+	require.NoError(t, err)
+	return outcome{params, rep}
+}
+
+// requireResumed demands the bits of a run that nothing interrupted from one that
+// went on after step from.
+func requireResumed(t *testing.T, whole, resumed outcome, from int) {
+	t.Helper()
+	require.Equal(t, from, resumed.rep.ResumedFrom)
+	require.Equal(t, whole.params, resumed.params)
+	require.Equal(t, whole.rep.LastLoss, resumed.rep.LastLoss)
+	require.Equal(t, whole.rep.Evals, resumed.rep.Evals)
+}
+
 func TestResumeIsBitEqual(t *testing.T) {
 	o := smallTraining()
-	whole, rep, err := runTraining(t, context.Background(), o, Dirs{Logs: filepath.Join(t.TempDir(), "whole")}, nil)
-	require.NoError(t, err)
-
+	load := func() *Model { return loadModel(t, bundledModel, "int8") }
+	whole := finish(t, load(), o, Dirs{Logs: filepath.Join(t.TempDir(), "whole")})
 	dir := t.TempDir()
 	dirs := Dirs{Checkpoints: filepath.Join(dir, "ckpt"), Logs: filepath.Join(dir, "logs")}
 	for _, stopAt := range []int{3, 5} {
-		ctx, cancel := context.WithCancel(context.Background())
-		_, _, err := runTraining(t, ctx, o, dirs, func(done int) {
-			if done == stopAt {
-				cancel()
-			}
-		})
-		require.ErrorIs(t, err, ErrInterrupted)
-		require.ErrorIs(t, err, context.Canceled)
+		trainUntil(t, load(), o, dirs, stopAt)
 	}
-	resumed, rep2, err := runTraining(t, context.Background(), o, dirs, nil)
-	require.NoError(t, err)
-	require.Equal(t, 5, rep2.ResumedFrom)
-	require.Equal(t, whole, resumed)
-	require.Equal(t, rep.LastLoss, rep2.LastLoss)
-	require.Equal(t, rep.Evals, rep2.Evals)
+	requireResumed(t, whole, finish(t, load(), o, dirs), 5)
 	lines, err := os.ReadFile(filepath.Join(dirs.Logs, "train.jsonl"))
 	require.NoError(t, err)
 	require.Equal(t, 9, countLines(lines), "8 steps and one evaluation")
