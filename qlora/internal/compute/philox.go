@@ -2,6 +2,10 @@ package compute
 
 import "math/bits"
 
+// SiteRounding marks the random streams of stochastic rounding: it is set in the
+// site of the linear whose gradient is rounded.
+const SiteRounding = 1 << 31
+
 // Philox returns four random words for a counter and a key: Philox-4x32-10 of
 // Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3"
 // (SC 2011). Devices agree on its use:

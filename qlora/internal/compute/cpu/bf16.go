@@ -11,11 +11,8 @@ func (d *Device) baseBF16(y, x []float32, w *weight, n int, add bool) {
 		c: y, ldc: w.rows, add: add,
 	}
 	left, lda := d.leftBF16(x, w.cols, n)
-	rows, cols := d.split(p.m, p.n, panelLanes, panelLanes, p.k > wordBlock)
-	across := (p.n + cols - 1) / cols
-	d.pool.run(across*((p.m+rows-1)/rows), func(wk *worker, task int) {
-		i, j := task/across*rows, task%across*cols
-		d.blockBF16(wk, p, left, lda, span{i, min(rows, p.m-i)}, span{j, min(cols, p.n-j)})
+	d.blocks(p.m, p.n, panelLanes, panelLanes, p.k > wordBlock, func(w *worker, row, col span) {
+		d.blockBF16(w, p, left, lda, row, col)
 	})
 }
 

@@ -46,11 +46,8 @@ func (d *Device) multiplyLeft(p product, l leftSide) {
 		d.multiplyDeep(p, l, parts)
 		return
 	}
-	rows, cols := d.split(p.m, p.n, d.kern.mr, d.kern.nr, p.k > depthBlock)
-	across := (p.n + cols - 1) / cols
-	d.pool.run(across*((p.m+rows-1)/rows), func(w *worker, task int) {
-		i, j := task/across*rows, task%across*cols
-		d.block(w, p, l, span{i, min(rows, p.m-i)}, span{j, min(cols, p.n-j)}, span{0, p.k})
+	d.blocks(p.m, p.n, d.kern.mr, d.kern.nr, p.k > depthBlock, func(w *worker, row, col span) {
+		d.block(w, p, l, row, col, span{0, p.k})
 	})
 }
 
@@ -119,6 +116,16 @@ func (d *Device) split(m, n, mr, nr int, long bool) (rows, cols int) {
 	halve(&cols, nr, nr)
 	halve(&rows, 4*mr, mr)
 	return rows, cols
+}
+
+// blocks shares the blocks of an m × n result among the workers.
+func (d *Device) blocks(m, n, mr, nr int, long bool, f func(w *worker, row, col span)) {
+	rows, cols := d.split(m, n, mr, nr, long)
+	across := (n + cols - 1) / cols
+	d.pool.run(across*((m+rows-1)/rows), func(w *worker, task int) {
+		i, j := task/across*rows, task%across*cols
+		f(w, span{i, min(rows, m-i)}, span{j, min(cols, n-j)})
+	})
 }
 
 func roundUp(n, unit int) int { return (n + unit - 1) / unit * unit }

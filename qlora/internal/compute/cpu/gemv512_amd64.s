@@ -1,6 +1,7 @@
 //go:build !noasm
 
 #include "textflag.h"
+#include "fold512_amd64.h"
 
 // Products of a matrix with one vector, four rows at a time: the vector is
 // loaded once for them, and their sums are folded together. Rows missing from
@@ -46,23 +47,11 @@
 // FOLD4 adds the lanes of the four rows' sums (Z0+Z1, Z2+Z3, Z4+Z5, Z6+Z7) into
 // X0.
 #define FOLD4 \
-	VADDPS        Z1, Z0, Z0;  \
-	VADDPS        Z3, Z2, Z2;  \
-	VADDPS        Z5, Z4, Z4;  \
-	VADDPS        Z7, Z6, Z6;  \
-	VEXTRACTF64X4 $1, Z0, Y1;  \
-	VEXTRACTF64X4 $1, Z2, Y3;  \
-	VEXTRACTF64X4 $1, Z4, Y5;  \
-	VEXTRACTF64X4 $1, Z6, Y7;  \
-	VADDPS        Y1, Y0, Y0;  \
-	VADDPS        Y3, Y2, Y2;  \
-	VADDPS        Y5, Y4, Y4;  \
-	VADDPS        Y7, Y6, Y6;  \
-	VHADDPS       Y2, Y0, Y0;  \
-	VHADDPS       Y6, Y4, Y4;  \
-	VHADDPS       Y4, Y0, Y0;  \
-	VEXTRACTF128  $1, Y0, X1;  \
-	VADDPS        X1, X0, X0
+	VADDPS Z1, Z0, Z0; \
+	VADDPS Z3, Z2, Z2; \
+	VADDPS Z5, Z4, Z4; \
+	VADDPS Z7, Z6, Z6; \
+	FOLD
 
 #define FOLDI4 \
 	VPADDD        Z1, Z0, Z0;  \

@@ -116,12 +116,7 @@ func (d *Device) multiplyInt8(p intProduct) {
 		return
 	}
 	k := d.kern.ints
-	rows, cols := d.split(p.m, p.lanes, k.mr, panelLanes, p.words > wordBlock)
-	across := (p.lanes + cols - 1) / cols
-	d.pool.run(across*((p.m+rows-1)/rows), func(w *worker, task int) {
-		i, j := task/across*rows, task%across*cols
-		p.block(k, w, span{i, min(rows, p.m-i)}, span{j, min(cols, p.lanes-j)})
-	})
+	d.blocks(p.m, p.lanes, k.mr, panelLanes, p.words > wordBlock, func(w *worker, row, col span) { p.block(k, w, row, col) })
 }
 
 // block computes rows and columns of y, one depth block after another.

@@ -5,6 +5,16 @@
 DATA magnitude256<>+0(SB)/4, $0x7fffffff
 GLOBL magnitude256<>(SB), RODATA|NOPTR, $4
 
+// LARGEST leaves the largest lane of Y0 in AX.
+#define LARGEST \
+	VEXTRACTI128 $1, Y0, X1; \
+	VPMAXUD X1, X0, X0;      \
+	VPSHUFD $0x4e, X0, X1;   \
+	VPMAXUD X1, X0, X0;      \
+	VPSHUFD $0xb1, X0, X1;   \
+	VPMAXUD X1, X0, X0;      \
+	VMOVD   X0, AX
+
 // In both n counts groups of eight and is not 0.
 
 // func absmax256(x *float32, n int) uint32: the largest magnitude, as its bits.
@@ -20,13 +30,7 @@ absloop:
 	ADDQ    $32, SI
 	DECQ    CX
 	JNE     absloop
-	VEXTRACTI128 $1, Y0, X1
-	VPMAXUD X1, X0, X0
-	VPSHUFD $0x4e, X0, X1
-	VPMAXUD X1, X0, X0
-	VPSHUFD $0xb1, X0, X1
-	VPMAXUD X1, X0, X0
-	VMOVD   X0, AX
+	LARGEST
 	MOVL    AX, ret+16(FP)
 	VZEROUPPER
 	RET
@@ -69,13 +73,7 @@ foldmaxloop:
 	ADDQ    $32, R8
 	DECQ    CX
 	JNE     foldmaxloop
-	VEXTRACTI128 $1, Y0, X1
-	VPMAXUD X1, X0, X0
-	VPSHUFD $0x4e, X0, X1
-	VPMAXUD X1, X0, X0
-	VPSHUFD $0xb1, X0, X1
-	VPMAXUD X1, X0, X0
-	VMOVD   X0, AX
+	LARGEST
 	MOVL    AX, ret+24(FP)
 	VZEROUPPER
 	RET

@@ -1,9 +1,10 @@
 package cpu
 
-import "math"
+import (
+	"math"
 
-// siteRounding marks the random streams of stochastic rounding.
-const siteRounding = 1 << 31
+	"github.com/borea-go/borea/qlora/internal/compute"
+)
 
 // requantised computes dx = dy W of an int8 weight as an int8 product: the
 // weight's scales are folded into dy, which is quantised a token, and W is turned
@@ -16,7 +17,7 @@ func (d *Device) requantised(dx, dy []float32, c *codes, n int, rnd *stream, sit
 	d.pool.rows(n, 4*c.rows, func(w *worker, lo, hi int) {
 		q := w.scratch.bytes(wide)
 		for t := lo; t < hi; t++ {
-			s[t] = d.foldCodes(q[:c.rows], dy[t*c.rows:(t+1)*c.rows], c.scale, rnd, site|siteRounding, t*c.rows)
+			s[t] = d.foldCodes(q[:c.rows], dy[t*c.rows:(t+1)*c.rows], c.scale, rnd, site|compute.SiteRounding, t*c.rows)
 			d.kern.raise(a[t*ld:t*ld+wide], q, k.mask())
 		}
 	})
