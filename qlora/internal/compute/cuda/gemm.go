@@ -110,7 +110,7 @@ func (c call) addOuter(to, a, b uint64, m, n, k int, alpha float32) {
 	if m <= adapterRank && n > m {
 		wide, slim, x, y = n, m, b, a
 	}
-	split := d.split(wide, slim, k)
+	split := depths(d.ctx.SMs, wide, slim, k)
 	defer d.scratch.back(d.scratch.depth())
 	part := d.temporary(4 * split * m * n)
 	if slim <= adapterRank {
@@ -126,17 +126,10 @@ func (c call) addOuter(to, a, b uint64, m, n, k int, alpha float32) {
 // adapterRank is up to which rank an adapter's products have kernels of their own.
 const adapterRank = 64
 
-// split is into how many parts a depth is cut so that every multiprocessor has
-// work.
-func (d *Device) split(m, n, k int) int {
-	t := ceil(m, 128) * ceil(n, 128)
-	return max(1, min(ceil(2*d.ctx.SMs, t), ceil(k, 256)))
-}
-
 // narrow is productNT of few columns, an adapter's inner vector: one tile wide,
 // so that only a cut of the depth gives every multiprocessor work.
 func (d *Device) narrow(p left, w uint64) {
-	split := d.split(p.m, p.n, p.k)
+	split := depths(d.ctx.SMs, p.m, p.n, p.k)
 	defer d.scratch.back(d.scratch.depth())
 	part := d.temporary(4 * split * p.m * p.n)
 	g := &driver.Args{}

@@ -136,7 +136,7 @@ func (d *Device) LinearBackward(dx, dy compute.Buffer, x compute.Activation, w c
 	}
 	p := left{y: c.maybe("dx", dx, n*wt.cols), typ: d.real, x: c.real("dy", dy, n*wt.rows), ld: wt.rows, m: n, n: wt.cols, k: wt.rows}
 	ap := c.pair(ad, wt, state)
-	site := uint32(siteRounding)
+	site := uint32(compute.SiteRounding)
 	if d.canRequantise(wt) {
 		d.expect(wt, wt.rows*(n+wt.cols), ap, n)
 	} else {
@@ -202,9 +202,6 @@ func (d *Device) canRequantise(w *weight) bool {
 	return d.real == compute.BF16 && d.opts.InputGrad == "int8" && w.format == compute.FormatInt8 &&
 		w.rows%unit == 0 && w.cols%unit == 0 && w.rows <= 16384
 }
-
-// siteRounding marks the random streams of stochastic rounding.
-const siteRounding = 1 << 31
 
 // requantised computes p.y = dy W + ..., p.x being dy: the weight's scales are
 // folded into dy, which is quantised a token, and W is transposed in scratch.

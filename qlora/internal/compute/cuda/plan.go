@@ -88,16 +88,17 @@ func (s Shape) linear(o Options, rows, cols int) int {
 	default:
 		back = 2*rows*cols + dropped
 	}
-	parts := max(4*r*rows*depths(rows, r, n), 4*r*cols*depths(cols, r, n))
+	parts := max(4*r*rows*depths(multiprocessors, rows, r, n), 4*r*cols*depths(multiprocessors, cols, r, n))
 	if n <= narrowRows {
-		parts = max(parts, 4*n*r*depths(n, r, max(rows, cols)))
+		parts = max(parts, 4*n*r*depths(multiprocessors, n, r, max(rows, cols)))
 	}
 	return 2*(n+rows+cols)*r + 8*n + max(back, parts+dropped)
 }
 
-// depths is Device.split.
-func depths(m, n, k int) int {
-	return max(1, min(ceil(2*multiprocessors, ceil(m, 128)*ceil(n, 128)), ceil(k, 256)))
+// depths is into how many parts a depth k is cut so that every multiprocessor has
+// work on the tiles of m × n sums.
+func depths(sms, m, n, k int) int {
+	return max(1, min(ceil(2*sms, ceil(m, 128)*ceil(n, 128)), ceil(k, 256)))
 }
 
 func ceil(n, by int) int { return (n + by - 1) / by }
